@@ -1,0 +1,47 @@
+"""The console script `descentlab`: what needs no torch is answered before it is imported."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Args:
+        args: the words after the command's name; those of this process where they are left out.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if words in (["--version"], ["-V"]):
+        from . import __version__
+
+        print(f"descentlab {__version__}")
+        return 0
+    if words[:1] == ["configs"]:
+        return _list_configs(words[1:])
+    from .cli import run
+
+    return run(words)
+
+
+def _list_configs(words: list[str]) -> int:
+    """Print the shipped configs, one line each: the name, and the comment that its file starts with."""
+    from .configurations import shipped
+
+    if words:
+        print("usage: descentlab configs\n\nList the shipped configs, one line each.")
+        return 0 if words[0] in ("-h", "--help") else 2
+    found = shipped()
+    width = max(map(len, found))
+    for name, path in found.items():
+        print(f"{name:<{width}}  {_first_comment(path)}")
+    return 0
+
+
+def _first_comment(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

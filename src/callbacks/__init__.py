@@ -1,0 +1,21 @@
+"""Callbacks: what watches, keeps, times and draws a run, on any LightningModule."""
+
+from .accelerator_timer import AcceleratorTimer
+from .batch_loss import BatchLoss
+from .best_parameters import BestParameters
+from .graph_export import GraphExport
+from .instrument import Instrument
+from .learning_curves import LearningCurves
+from .progress import Progress
+from .summary import Summary
+
+__all__ = [
+    "AcceleratorTimer",
+    "BatchLoss",
+    "BestParameters",
+    "GraphExport",
+    "Instrument",
+    "LearningCurves",
+    "Progress",
+    "Summary",
+]

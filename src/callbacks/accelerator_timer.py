@@ -1,0 +1,115 @@
+"""Time per update and per epoch, on any device."""
+
+import json
+import statistics
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from ..errors import UsageError
+from ..run import Run
+from .instrument import Instrument, recording
+
+
+class AcceleratorTimer(Instrument):
+    """Measure the time of an update and of an epoch, with the device synchronised.
+
+    An update's time runs from the end of the one before it in the same epoch, so loading the batch
+    and all callbacks are in it, and validation is not. The first updates are left out (warm-up),
+    and after `steps` updates no more are taken, so that later ones need not wait for the device.
+    An epoch's time includes its validation; the first epoch is left out where there are more.
+
+    Written: `timing.json` in the run's folder.
+
+    Args:
+        warmup: how many updates are left out at the start.
+        steps: how many updates are timed at most.
+
+    Attributes:
+        step_seconds: the timed updates.
+        epoch_seconds: the timed epochs.
+    """
+
+    def __init__(self, warmup: int = 10, steps: int = 200) -> None:
+        for name, value in (("warmup", warmup), ("steps", steps)):
+            if value < 0:
+                raise UsageError(f"{name} must be at least 0, and {value} was given")
+        self.warmup = warmup
+        self.steps = steps
+        self.step_seconds: list[float] = []
+        self.epoch_seconds: list[float] = []
+        self._seen = 0
+        self._last_step: float | None = None
+        self._epoch_start = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self.step_seconds, self.epoch_seconds, self._seen = [], [], 0
+        self.enlist("on_train_batch_end")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when the epoch starts."""
+        self._last_step = None
+        self._epoch_start = _now(pl_module.device)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the time of one update."""
+        now = _now(pl_module.device)
+        if self._seen >= self.warmup and self._last_step is not None:
+            self.step_seconds.append(now - self._last_step)
+        self._seen += 1
+        self._last_step = now
+        if len(self.step_seconds) >= self.steps:
+            self.retire("on_train_batch_end")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the time of the epoch."""
+        self.epoch_seconds.append(_now(pl_module.device) - self._epoch_start)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write `timing.json`."""
+        if recording(trainer):
+            path = Run.of(trainer).timing
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(self.report(pl_module.device), indent=2) + "\n")
+
+    def report(self, device: torch.device) -> dict[str, Any]:
+        """Return what was measured: seconds, as median and quartiles, and on what."""
+        return {
+            "device": device_name(device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "step": _spread(self.step_seconds),
+            "epoch": _spread(self.epoch_seconds[1:] or self.epoch_seconds),
+        }
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device's type, and a GPU's model."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def _now(device: torch.device) -> float:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter()
+
+
+def _spread(seconds: list[float]) -> dict[str, float | int] | None:
+    if not seconds:
+        return None
+    quartiles = (
+        statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
+    )
+    return {
+        "median": quartiles[1],
+        "lower_quartile": quartiles[0],
+        "upper_quartile": quartiles[2],
+        "count": len(seconds),
+    }

@@ -1,0 +1,122 @@
+"""The computational graph of the first loss, as a picture."""
+
+from pathlib import Path
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
+
+from ..errors import UsageError
+from ..graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
+from ..run import Run, tensorboard
+from .instrument import Instrument, recording
+
+_FIRST_LOSS = "on_before_backward"
+
+
+class GraphExport(Instrument):
+    """Draw the graph of the first batch's loss: `graphs/loss.dot`, `.svg`, `.png`, and TensorBoard.
+
+    At the first backward of a fit, automatic or manual, only the DOT text is made and written; then
+    the hook is retired, so that the updates after it cost nothing. The picture is painted when the
+    fit ends, also by an exception. What Lightning itself adds to a loss (the division by
+    `accumulate_grad_batches`, the scale of 16-bit training) is left out.
+
+    Args:
+        attributes: show what each operation recorded besides tensors.
+        saved: show the tensors that each operation saved for backward.
+        max_nodes: a graph with more is written as DOT, but not painted.
+
+    Raises:
+        UsageError: if max_nodes is less than 1.
+    """
+
+    def __init__(self, attributes: bool = False, saved: bool = False, max_nodes: int = 300) -> None:
+        if max_nodes < 1:
+            raise UsageError(f"max_nodes must be at least 1, and {max_nodes} was given")
+        self.attributes = attributes
+        self.saved = saved
+        self.max_nodes = max_nodes
+        self._folder = Path()
+        self._dot: str | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for the first loss, in the one process that writes files."""
+        self._dot = None
+        self._folder = Run.of(trainer).graphs  # asked for in all processes: Lightning broadcasts it
+        if recording(trainer):
+            self.enlist(_FIRST_LOSS)
+        else:
+            self.retire(_FIRST_LOSS)
+
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """Write the DOT text of the first loss."""
+        self.retire(_FIRST_LOSS)
+        try:
+            self._dot = computational_graph(
+                loss,
+                dict(pl_module.named_parameters()),
+                attributes=self.attributes,
+                saved=self.saved,
+                without=_added_by_lightning(trainer, pl_module),
+            )
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / "loss.dot").write_text(self._dot, encoding="utf-8")
+        except Exception as error:  # a picture is never worth a run
+            rank_zero_warn(f"The graph of the loss was not written, and training goes on: {error}")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Paint the picture."""
+        self._paint(trainer)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Paint the picture of a run that ends before its time."""
+        self._paint(trainer)
+
+    def _paint(self, trainer: Trainer) -> None:
+        dot, self._dot = self._dot, None
+        if dot is None:
+            return
+        size = sum(nodes(dot).values())
+        if size > self.max_nodes:
+            rank_zero_info(
+                f"The graph of the loss has {size} nodes, more than max_nodes={self.max_nodes}, so "
+                f"it is not drawn: raise max_nodes, or run `dot -Tsvg {self._folder / 'loss.dot'}`."
+            )
+            return
+        try:
+            svg = to_svg(dot)
+            (self._folder / "loss.svg").write_text(svg, encoding="utf-8")
+            png = to_png(svg)
+            (self._folder / "loss.png").write_bytes(png)
+            _show(trainer, png)
+        except GraphSizeError as error:
+            rank_zero_info(f"{error} It is {self._folder / 'loss.dot'}.")
+        except Exception as error:  # a picture is never worth a run
+            rank_zero_warn(f"The graph of the loss was not drawn; its .dot is there: {error}")
+
+
+def _added_by_lightning(trainer: Trainer, pl_module: LightningModule) -> tuple[str, ...]:
+    """Return the operations that Lightning puts after the module's own loss, outermost first."""
+    scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+    divided = pl_module.automatic_optimization
+    return ("MulBackward0",) * scaled + ("DivBackward0",) * divided
+
+
+def _show(trainer: Trainer, png: bytes) -> None:
+    """Add the picture to TensorBoard, where there is one."""
+    writer = tensorboard(trainer)
+    if writer is None:
+        return
+    import io
+
+    from matplotlib.image import imread
+
+    image = np.asarray(imread(io.BytesIO(png), format="png"))[:, :, :3]
+    writer.add_image("graph/loss", image, trainer.global_step, dataformats="HWC")
+    writer.flush()

@@ -1,0 +1,42 @@
+"""Where the shipped configs are, and how a config is found by its name."""
+
+from pathlib import Path
+
+from .errors import UsageError
+
+#: in an installed package beside this file; in a checkout at its top
+_INSTALLED = Path(__file__).with_name("configs")
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "configs"
+
+#: what every command starts from
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+
+
+def shipped() -> dict[str, Path]:
+    """Return the shipped configs by name, such as `linear_regression/split.yaml`."""
+    return {path.relative_to(FOLDER).as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """Return the config of a path, or of a shipped config's name.
+
+    Raises:
+        UsageError: if there is neither.
+    """
+    for candidate in (Path(name), FOLDER / name, FOLDER / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    raise UsageError(
+        f"there is no config {name}, neither here nor among the shipped ones: "
+        "`descentlab configs` lists those"
+    )
+
+
+def experiment(paths: list[Path]) -> str | None:
+    """Return the name for runs of these configs: that of the first one which sets a model."""
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("model:") or "\nmodel:" in text:
+            inside = path.is_relative_to(FOLDER)
+            return path.relative_to(FOLDER).with_suffix("").as_posix() if inside else path.stem
+    return None

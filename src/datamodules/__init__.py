@@ -1,0 +1,29 @@
+"""Loaders and DataModules: where batches come from."""
+
+from .files import read_tensor, regression_pair
+from .initial_states import InitialStates, initial_states
+from .regression_data import RegressionData
+from .resumable import ResumableData, ResumableLoader
+from .sources import Line, diabetes, noisy_line
+from .splits import split_rows
+from .steps import StepLoader, Steps
+from .tensor_loader import TensorLoader, permutation, shard
+
+__all__ = [
+    "InitialStates",
+    "Line",
+    "RegressionData",
+    "ResumableData",
+    "ResumableLoader",
+    "StepLoader",
+    "Steps",
+    "TensorLoader",
+    "diabetes",
+    "initial_states",
+    "noisy_line",
+    "permutation",
+    "read_tensor",
+    "regression_pair",
+    "shard",
+    "split_rows",
+]

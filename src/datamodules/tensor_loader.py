@@ -1,0 +1,161 @@
+"""A loader whose batches are slices of tensors."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from ..errors import UsageError
+from .resumable import ResumableLoader
+
+
+def permutation(seed: int, epoch: int, rows: int) -> Tensor:
+    r"""Return the order of the rows in an epoch: a function of seed and epoch alone.
+
+    .. math:: \pi = \text{randperm}(N; h(s, e))
+
+    h mixes the seed s and the epoch e (NumPy's SeedSequence), so that (1, 0) and (0, 1) differ.
+
+    Args:
+        seed: any integer; taken modulo 2**64.
+        epoch: the epoch, from 0.
+        rows: how many rows there are, N.
+
+    Returns:
+        A permutation of 0 … N-1, shape (N,), int64.
+
+    >>> torch.equal(permutation(0, 1, 50), permutation(0, 1, 50))
+    True
+    >>> torch.equal(permutation(0, 1, 50), permutation(1, 0, 50))
+    False
+    """
+    mixed = np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1, np.uint64)
+    generator = torch.Generator().manual_seed(int(mixed[0]))
+    return torch.randperm(rows, generator=generator)
+
+
+def shard(order: Tensor, rank: int, world: int) -> Tensor:
+    r"""Return one rank's part of an epoch's order: every `world`-th row, wrapped to equal length.
+
+    .. math:: \pi^{(r)}_i = \pi_{(r + i W) \bmod N}, \qquad i < \lceil N / W \rceil
+
+    Every rank gets as many rows, hence as many batches, as the others: unequal ranks wait for each
+    other for ever.
+
+    Args:
+        order: the rows of the epoch, shape (N,).
+        rank: this process, r.
+        world: how many processes there are, W.
+
+    Returns:
+        The rows of this rank, shape (⌈N / W⌉,).
+
+    >>> [shard(torch.arange(5), rank, 2).tolist() for rank in (0, 1)]
+    [[0, 2, 4], [1, 3, 0]]
+    """
+    rows = len(order)
+    if world == 1:
+        return order
+    return order[(rank + world * torch.arange(math.ceil(rows / world))) % rows]
+
+
+class TensorLoader(ResumableLoader):
+    """Batches as slices of tensors; shuffled, one permutation per epoch.
+
+    Each tensor is indexed once an epoch and then split, so that a batch costs microseconds.
+    Unshuffled, the batches are views. Under torch.distributed each rank gets its share: a strided
+    shard of the permutation, padded by wrapping, or, unshuffled, every `world`-th row with no
+    padding, so that no row counts twice in an evaluation. `batch_size` is per rank.
+
+    Args:
+        tensors: one or more tensors with the same number of rows; they may be memory-mapped.
+        batch_size: rows in a batch, the last one being shorter; None for all rows at once.
+        shuffle: whether each epoch has its own order.
+        seed: what the orders are a function of, with the epoch.
+
+    Raises:
+        UsageError: no tensor, no rows, unequal numbers of rows, or a batch size below 1.
+
+    >>> [x.tolist() for (x,) in TensorLoader(torch.arange(5), batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        *tensors: Tensor,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        counts = [len(tensor) for tensor in tensors]
+        if not counts or min(counts) < 1 or min(counts) != max(counts):
+            raise UsageError(f"a loader needs tensors with the same number of rows, not {counts}")
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size = {batch_size} is below 1: give 1 or more")
+        self.tensors = tensors
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, over all ranks."""
+        return len(self.tensors[0])
+
+    def __len__(self) -> int:
+        rank, world = _rank_and_world()
+        rows = math.ceil(self.rows / world) if self.shuffle else len(range(rank, self.rows, world))
+        return math.ceil(rows / (self.batch_size or self.rows))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        # A generator: nothing runs before the first batch is asked for, so set_epoch comes in time.
+        size = self.batch_size or self.rows
+        start = self.begin()
+        if start >= len(self):  # a rank without rows; splitting those would give an empty batch
+            return
+        parts = [torch.split(part[start * size :], size) for part in self._arranged()]
+        for self.handed, batch in enumerate(zip(*parts, strict=True), start + 1):
+            yield batch
+
+    def _arranged(self) -> list[Tensor]:
+        rank, world = _rank_and_world()
+        if not self.shuffle:
+            return [tensor[rank::world] for tensor in self.tensors]
+        order = shard(permutation(self.seed, self.epoch, self.rows), rank, world)
+        return [tensor[order] for tensor in self.tensors]
+
+    def identity(self) -> dict[str, int]:
+        """Return the number of rows and the batch size, 0 for all rows at once."""
+        return {"rows": self.rows, "batch_size": self.batch_size or 0}
+
+    def state_dict(self) -> dict[str, int]:
+        """Return seed, epoch and position of the batch that comes next, as plain integers."""
+        return {"seed": self.seed, "processes": _rank_and_world()[1], **super().state_dict()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a state: its seed, its epoch and its position.
+
+        Args:
+            state: what `state_dict` returned, in this or in another process.
+
+        Raises:
+            UsageError: the number of rows or the batch size differ or, in the middle of an epoch,
+                the number of processes.
+        """
+        world = _rank_and_world()[1]
+        if state["position"] and state["processes"] != world:
+            raise UsageError(
+                f"the checkpoint was made in mid-epoch by {state['processes']} processes, this run "
+                f"has {world}: resume with as many, or from the end of an epoch"
+            )
+        super().load_state_dict(state)
+        self.seed = state["seed"]
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1

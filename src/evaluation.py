@@ -1,0 +1,139 @@
+"""What the parameters of a run are worth: the last, the best, or those of any epoch."""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+
+from .callbacks.summary import parameter_values
+from .errors import UsageError
+from .run import Run
+
+EVALUATIONS = ("validate", "test", "predict")
+
+
+class Evaluation:
+    """Validate, test or predict with stored parameters.
+
+    Args:
+        kind: `validate`, `test` or `predict`.
+        module: whose parameters are replaced by the stored ones.
+        data: where the sets come from.
+        trainer: runs the loops; a plain one on the same accelerator where it is left out.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        module: LightningModule,
+        data: LightningDataModule | None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.kind = kind
+        self.module = module
+        self.data = data
+        self.trainer = trainer or Trainer(
+            logger=False, enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False
+        )
+
+    def of_run(self, run: Run, epoch: int | None = None) -> str:
+        """Evaluate the last and the best parameters of a run, and those after an epoch if asked.
+
+        Writes `validate.json` or `test.json`, or `predictions.csv`, into the run's folder.
+
+        Returns:
+            A table, the kinds of parameters side by side.
+
+        Raises:
+            UsageError: if the run holds no such parameters.
+        """
+        found = {name: run.checkpoints / f"{name}.ckpt" for name in ("last", "best")}
+        found = {name: path for name, path in found.items() if path.is_file()}
+        if not found:
+            raise UsageError(
+                f"--run {run.folder}: there is no checkpoints/last.ckpt: no epoch was finished"
+            )
+        columns = {name: self._measured(path) for name, path in found.items()}
+        if epoch is not None:
+            columns[f"epoch {epoch}"] = self._after_epoch(run, epoch, found["last"])
+        return self._report(columns, run.folder)
+
+    def of_checkpoint(self, path: Path) -> str:
+        """Evaluate the parameters of one checkpoint; nothing is written.
+
+        Raises:
+            UsageError: if there is no such file.
+        """
+        if not path.is_file():
+            raise UsageError(f"--ckpt_path {path}: there is no such file")
+        return self._table({path.name: self._measured(path)})
+
+    def _measured(self, path: Path) -> dict[str, Any]:
+        """Load a checkpoint's parameters and run the loop over the data."""
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            epoch = checkpoint["epoch"]
+        except Exception as error:
+            raise UsageError(f"{path} is not a checkpoint: {error}") from error
+        return {"epoch": epoch, **self._loop(str(path))}
+
+    def _loop(self, path: str | None) -> dict[str, Any]:
+        loop = getattr(self.trainer, self.kind)
+        quiet = {} if self.kind == "predict" else {"verbose": False}
+        try:
+            found = loop(self.module, datamodule=self.data, ckpt_path=path, weights_only=True, **quiet)
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            raise UsageError(f"{path} does not fit the configured model: {error}") from error
+        if self.kind == "predict":
+            return {"predictions": torch.cat(found).tolist()}
+        metrics = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
+        return {**metrics, "parameters": parameter_values(self.module)}
+
+    def _after_epoch(self, run: Run, epoch: int, any_checkpoint: Path) -> dict[str, Any]:
+        """Evaluate the parameters that `parameters.pt` holds for an epoch."""
+        history = run.checkpoints / "parameters.pt"
+        if not history.is_file():
+            raise UsageError(f"--epoch {epoch}: {history} is missing: no epochs were kept")
+        stacked = torch.load(history, map_location="cpu", weights_only=True)
+        epochs = stacked.pop("epoch").tolist()
+        if epoch not in epochs:
+            raise UsageError(f"--epoch {epoch}: {history} holds epochs {epochs[0]} to {epochs[-1]}")
+        values = {name: rows[epochs.index(epoch)] for name, rows in stacked.items()}
+        self.module.load_state_dict(values, strict=False)
+        return {"epoch": epoch, **self._loop(None)}
+
+    def _report(self, columns: dict[str, dict[str, Any]], folder: Path) -> str:
+        if self.kind == "predict":
+            path = folder / "predictions.csv"
+            rows = zip(*(column["predictions"] for column in columns.values()), strict=True)
+            with path.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["row", *columns])
+                writer.writerows([index, *values] for index, values in enumerate(rows))
+            return f"predictions of {' and '.join(columns)} parameters: {path}"
+        path = folder / f"{self.kind}.json"
+        content = {name: _by_short_name(column) for name, column in columns.items()}
+        path.write_text(json.dumps(content, indent=2) + "\n")
+        return f"{self._table(columns)}\n\nwritten to {path}"
+
+    def _table(self, columns: Mapping[str, Mapping[str, Any]]) -> str:
+        if self.kind == "predict":
+            return "\n".join(str(value) for column in columns.values() for value in column["predictions"])
+        tags = [tag for tag in next(iter(columns.values())) if tag != "parameters"]
+        lines = [f"{'':<14}" + "".join(f"{name:>16}" for name in columns)]
+        lines += [
+            f"{tag:<14}" + "".join(f"{column[tag]:>16.8g}" for column in columns.values())
+            for tag in tags
+        ]
+        return "\n" + "\n".join(lines)
+
+
+def _by_short_name(column: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the metrics of a test by what they are alone: `mse`, not `mse/test`."""
+    return {tag.removesuffix("/test"): value for tag, value in column.items()}

@@ -1,0 +1,162 @@
+"""What all modules share: one loss, two ways to descend it, and the loss on whole sets."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric, Metric, SumMetric
+
+from ..optimizers import GradientDescent
+
+
+class DescentModule(LightningModule, ABC):
+    """Parameters, a loss on a batch and an optimizer, with automatic or manual optimization.
+
+    Automatic means that Lightning zeroes the gradients, goes backward and steps; manual means that
+    `descend` does so, in three lines that can be read and changed. Both give the same parameters,
+    bit for bit, count the same `global_step` and step the scheduler at the same places.
+
+    Args:
+        optimizer: makes the optimizer from the parameters: a rule of `descentlab.optimizers` or
+            any `torch.optim` class.
+        lr_scheduler: makes the scheduler from the optimizer; stepped at the end of every epoch.
+            `ReduceLROnPlateau` watches `loss/val`, or `loss/train` where nothing is held out.
+        manual_optimization: whether the update is written out in `descend`.
+    """
+
+    #: how the losses of several batches make the loss of a set
+    reduction: ClassVar[Literal["mean", "sum"]] = "mean"
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable = GradientDescent,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        manual_optimization: bool = False,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = not manual_optimization
+        self._make_optimizer = optimizer
+        self._make_scheduler = lr_scheduler
+        self._set_metrics: dict[str, Metric] = {}
+        self.save_hyperparameters(logger=False)
+        for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
+            del self.hparams[name]  # a checkpoint holds plain types alone
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Tensor:
+        """Return the loss of one batch, a tensor without dimensions."""
+
+    def largest_curvature(self, batch: Any) -> float | None:
+        r"""Return the largest eigenvalue of the loss's Hessian on a batch, where it is known.
+
+        Gradient descent with a constant step is stable on a quadratic for a learning rate below
+        :math:`2 / \lambda_{max}`.
+        """
+        return None
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of the batch; under manual optimization make the update too."""
+        loss = self.loss(batch)
+        if not self.automatic_optimization:
+            self.descend(loss)
+        return loss
+
+    def descend(self, loss: Tensor) -> None:
+        """Make one update by hand: zero the gradients, go backward, step."""
+        optimizer = cast(LightningOptimizer, self.optimizers())
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        if self.trainer.is_last_batch:
+            for scheduler in self._schedulers():
+                if not isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Step a scheduler that watches a metric, which Lightning does in automatic runs alone."""
+        if not self.automatic_optimization:
+            for scheduler in self._schedulers():
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(self.trainer.callback_metrics[self._watched])
+
+    def _schedulers(self) -> list[LRScheduler | ReduceLROnPlateau]:
+        return [config.scheduler for config in self.trainer.lr_scheduler_configs]
+
+    @property
+    def _watched(self) -> str:
+        return "loss/val" if "val" in self._set_names() else "loss/train"
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Make the optimizer, and the scheduler if one was given."""
+        optimizer = self._make_optimizer(self.parameters())
+        if self._make_scheduler is None:
+            return optimizer
+        scheduler = self._make_scheduler(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": self._watched},
+        }
+
+    def _set_names(self) -> list[str]:
+        loaders = self.trainer.val_dataloaders
+        return list(loaders) if isinstance(loaders, Mapping) else ["val"]
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to the loss of its set: the training or the validation set."""
+        self.measure(self._set_names()[dataloader_idx], batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Add a batch to the loss of the test set."""
+        self.measure("test", batch)
+
+    def measure(self, name: str, batch: Any) -> None:
+        """Add a batch to the metrics of a set."""
+        rows = len(batch[0]) if isinstance(batch, (tuple, list)) else 1
+        metric = self.metric(f"loss/{name}", SumMetric if self.reduction == "sum" else MeanMetric)
+        if self.reduction == "sum":
+            metric.update(self.loss(batch))
+        else:
+            metric.update(self.loss(batch), rows)
+
+    def metric(self, tag: str, kind: type[Metric]) -> Metric:
+        """Return the metric of a tag, made at its first use."""
+        if tag not in self._set_metrics:
+            self._set_metrics[tag] = kind().to(self.device)
+        return self._set_metrics[tag]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the losses of the sets."""
+        self._log_metrics()
+
+    def on_test_epoch_end(self) -> None:
+        """Log the loss of the test set."""
+        self._log_metrics()
+
+    def _log_metrics(self) -> None:
+        values = {tag: metric.compute() for tag, metric in self._set_metrics.items()}
+        for metric in self._set_metrics.values():
+            metric.reset()
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self.log_dict(values, batch_size=1)
+            return
+        # within a fit straight to where `self.log` brings them in the end: it takes 340 µs a value
+        self.trainer.callback_metrics.update(values)
+        for logger in self.loggers:
+            logger.log_metrics(
+                {tag: float(value) for tag, value in values.items()}, step=self.global_step
+            )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))

@@ -1,0 +1,96 @@
+"""Linear regression by gradient descent on the mean squared error."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torch.nn import Parameter
+from torchmetrics import MeanSquaredError, R2Score
+
+from ..errors import UsageError
+from ..optimizers import GradientDescent
+from .descent_module import DescentModule
+
+
+class LinearRegression(DescentModule):
+    r"""A line, or a plane, through data: slope and bias from zeros.
+
+    .. math:: \hat y = x^\top w + b, \qquad L = \frac{1}{n} \sum_i (\hat y_i - y_i)^2
+
+    Shapes: batch x: (n, d), y: (n,); slope w: (d,); bias b: ().
+
+    Args:
+        features: d; taken from the data where it is not given.
+        optimizer: see `DescentModule`.
+        lr_scheduler: see `DescentModule`.
+        manual_optimization: see `DescentModule`.
+
+    Raises:
+        UsageError: if `features` was given and the data have another number of columns.
+    """
+
+    slope: Parameter
+    bias: Parameter
+
+    def __init__(
+        self,
+        features: int | None = None,
+        optimizer: OptimizerCallable = GradientDescent,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        manual_optimization: bool = False,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler, manual_optimization)
+        if features is not None and features < 1:
+            raise UsageError(f"features must be at least 1, and {features} was given")
+        self.register_parameter("slope", None)  # made when the number of features is known
+        self.bias = Parameter(torch.zeros(()))
+        if features is not None:
+            self._make_slope(features)
+
+    def _make_slope(self, features: int) -> None:
+        if self.slope is None:
+            self.slope = Parameter(torch.zeros(features))
+        elif len(self.slope) != features:
+            raise UsageError(
+                f"features={len(self.slope)} was given, and the data have {features} columns: "
+                "leave features out, and it is taken from the data"
+            )
+
+    def setup(self, stage: str) -> None:
+        """Take the number of features from the data."""
+        features = getattr(self.trainer.datamodule, "features", None)  # type: ignore[attr-defined]
+        if features is not None:
+            self._make_slope(features)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the number of features from a checkpoint."""
+        self._make_slope(len(checkpoint["state_dict"]["slope"]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the prediction, (n,), for x, (n, d)."""
+        return x @ self.slope + self.bias
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the mean squared error of a batch (x, y)."""
+        x, y = batch
+        return ((self(x) - y) ** 2).mean()
+
+    def largest_curvature(self, batch: tuple[Tensor, Tensor]) -> float:
+        r"""Return the largest eigenvalue of :math:`\frac{2}{n} A^\top A`, A the batch and ones."""
+        x = torch.nn.functional.pad(batch[0].double(), (0, 1), value=1.0)
+        return float(2 / len(x) * torch.linalg.eigvalsh(x.T @ x)[-1])
+
+    def measure(self, name: str, batch: Any) -> None:
+        """Add a batch to the loss, and for the held-out sets to MSE and R² too."""
+        super().measure(name, batch)
+        if name != "train":
+            x, y = batch
+            prediction = self(x)
+            self.metric(f"mse/{name}", MeanSquaredError).update(prediction, y)
+            self.metric(f"r2/{name}", R2Score).update(prediction, y)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the predictions of a batch (x, y)."""
+        prediction: Tensor = self(batch[0])
+        return prediction

@@ -1,0 +1,75 @@
+"""What all rules share: the loop over parameters, the closure, the check of hyperparameters."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+from ..errors import UsageError
+
+
+class Rule(Optimizer, ABC):
+    """An update rule written out: subclasses give `update` for one parameter and `check`.
+
+    Parameters without a gradient are passed over, as in torch.optim.
+
+    Args:
+        params: parameters, or groups of parameters with hyperparameters of their own.
+        hyperparameters: the defaults of every group.
+
+    Raises:
+        UsageError: (a ValueError) if a hyperparameter of any group is out of its range.
+    """
+
+    def __init__(self, params: ParamsT, **hyperparameters: Any) -> None:
+        super().__init__(params, hyperparameters)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, its hyperparameters checked."""
+        self.check(**{key: param_group.get(key, value) for key, value in self.defaults.items()})
+        super().add_param_group(param_group)
+
+    @abstractmethod
+    def check(self, **hyperparameters: Any) -> None:
+        """Raise a UsageError that names the first hyperparameter out of its range."""
+
+    @abstractmethod
+    def update(
+        self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        """Move one parameter, in place, and bring its state up to date."""
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: computes the loss and the gradients anew; called once, with gradients enabled.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        self.update(parameter, parameter.grad, self.state[parameter], group)
+        return loss
+
+
+def require(name: str, value: float, allowed: bool, range_: str) -> None:
+    """Refuse a hyperparameter that is not finite or not allowed.
+
+    Raises:
+        UsageError: naming the hyperparameter, its range and the value that was given.
+    """
+    if not (math.isfinite(value) and allowed):
+        raise UsageError(f"{name} must be {range_}, and {value} was given")

@@ -1,0 +1,98 @@
+"""A run: one training, and the folder that holds all of it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+
+@dataclass(frozen=True)
+class Run:
+    """The places inside a run's folder.
+
+    Args:
+        folder: the run's folder, `logs/<experiment>/version_N`.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "Run":
+        """Return the run of a trainer: its logger's folder, or its root folder without a logger."""
+        return cls(Path(trainer.log_dir or trainer.default_root_dir))
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration that made the run."""
+        return self.folder / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where `best.ckpt`, `last.ckpt` and `parameters.pt` are."""
+        return self.folder / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Where the learning curves are."""
+        return self.folder / "figures"
+
+    @property
+    def graphs(self) -> Path:
+        """Where the computational graph is."""
+        return self.folder / "graphs"
+
+    @property
+    def batch_losses(self) -> Path:
+        """The loss of every update: epoch, step, loss."""
+        return self.folder / "batch_losses.csv"
+
+    @property
+    def split(self) -> Path:
+        """The row indices of the training, validation and test sets."""
+        return self.folder / "split.pt"
+
+    @property
+    def summary(self) -> Path:
+        """What `fit` found, for scripts."""
+        return self.folder / "summary.json"
+
+    @property
+    def timing(self) -> Path:
+        """Time per step and per epoch."""
+        return self.folder / "timing.json"
+
+
+def tensorboard(trainer: Trainer) -> Any | None:
+    """Return the SummaryWriter of the trainer's first TensorBoardLogger, or None."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            return logger.experiment
+    return None
+
+
+def log_series(trainer: Trainer, tag: str, values: list[float], first_step: int) -> None:
+    """Write one value a step to the trainer's TensorBoard, where there is one."""
+    writer = tensorboard(trainer)
+    if writer is not None:
+        for step, value in enumerate(values, start=first_step):
+            writer.add_scalar(tag, value, step)
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """Save with torch, so that the path never holds half a file.
+
+    Written beside its place, flushed to the disk, then moved there in one operation.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,232 @@
+"""Tensors from files: every kind that is taken, and one clear message for every kind that is not."""
+
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from descentlab.datamodules import files, read_tensor, regression_pair
+from descentlab.errors import UsageError
+
+TABLE = np.array([[1.5, -2.0], [3.0, 4e-3], [0.0, 7.0]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int64", "bool", ">f8"])
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (3, 2)])
+def test_npy_of_any_real_type(tmp_path, dtype, shape):
+    array = TABLE.astype(dtype).reshape(shape)
+    np.save(tmp_path / "x.npy", array)
+    tensor = read_tensor(tmp_path / "x.npy")
+    assert tensor.shape == shape
+    assert tensor.tolist() == array.tolist()
+
+
+def test_npy_of_long_doubles_becomes_float64(tmp_path):
+    np.save(tmp_path / "x.npy", TABLE.astype(np.longdouble))
+    assert read_tensor(tmp_path / "x.npy").tolist() == TABLE.tolist()
+
+
+def test_npy_is_mapped_and_never_written(tmp_path):
+    np.save(tmp_path / "x.npy", TABLE)
+    read_tensor(tmp_path / "x.npy")[0, 0] = 99.0
+    assert np.load(tmp_path / "x.npy")[0, 0] == 1.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32])
+def test_pt_of_any_real_type(tmp_path, dtype):
+    tensor = torch.tensor(TABLE).to(dtype)
+    torch.save(torch.nn.Parameter(tensor, requires_grad=False), tmp_path / "X.PT")
+    loaded = read_tensor(str(tmp_path / "X.PT"))
+    assert loaded.dtype == dtype
+    assert torch.equal(loaded, tensor)
+    assert not loaded.requires_grad
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.5,-2\n3,4e-3\n0,7\n",
+        "x, y\n1.5,-2\n\n3,4e-3\n   \n0,7",
+        '\ufeff"a","b"\r\n"1.5",-2\r\n3, 4e-3\r\n0,7\r\n',
+        "# a comment\n1.5,-2\n3,4e-3\n0,7\n",
+    ],
+    ids=["plain", "heading and empty lines", "spreadsheet", "comment as heading"],
+)
+def test_csv(tmp_path, text):
+    (tmp_path / "x.csv").write_bytes(text.encode())
+    tensor = read_tensor(tmp_path / "x.csv")
+    assert tensor.dtype == torch.float64
+    assert tensor.tolist() == TABLE.tolist()
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
+def test_csv_round_trip_is_exact(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("csv") / "x.csv"
+    path.write_text("".join(f"{value!r}\n" for value in values))
+    assert read_tensor(path).tolist() == [[value] for value in values]
+
+
+def written(tmp_path, kind):
+    """One bad file of each kind."""
+    path = tmp_path / kind
+    torch.save(torch.ones(100), tmp_path / "good.pt")
+    np.save(tmp_path / "good.npy", np.ones(100))
+    pt, npy = (tmp_path / "good.pt").read_bytes(), (tmp_path / "good.npy").read_bytes()
+    if kind.startswith("folder"):
+        path.mkdir()
+    elif kind in SAVED:
+        torch.save(SAVED[kind], path)
+    elif kind in ARRAYS:
+        with path.open("wb") as handle:
+            np.save(handle, ARRAYS[kind], allow_pickle=True)
+    elif kind != "missing.pt":
+        content = {"cut.pt": pt[:-200], "cut.npy": npy[:-8], "head.npy": npy[:20], "half.pt": pt[:90]}
+        path.write_bytes(content.get(kind, TEXTS.get(kind, b"")))
+    if kind == "set.npy":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", npy)
+    return path
+
+
+class Custom:
+    pass
+
+
+SAVED = {
+    "object.pt": Custom(),
+    "dict.pt": {"x": torch.ones(3)},
+    "list.pt": [1.0],
+    "number.pt": 3.0,
+    "complex.pt": torch.ones(3) * 1j,
+    "sparse.pt": torch.eye(3).to_sparse(),
+}
+ARRAYS = {
+    "object.npy": np.array([None, 1]),
+    "text.npy": np.array(["a"]),
+    "complex.npy": np.array([1j]),
+    "record.npy": np.zeros(2, dtype=[("a", "f4")]),
+}
+TEXTS = {
+    "text.pt": b"1,2,3\n",
+    "text2.npy": b"1,2,3\n",
+    "word.csv": b"a,b\n1,2\n3,four\n",
+    "gap.csv": b"1,2\n3,\n",
+    "ragged.csv": b"1,2\n\n3,4\n5,6,7\n",
+    "complex.csv": b"1\n1+2j\n",
+    "heading.csv": b"a,b\n",
+    "blank.csv": b"\n\n",
+    "binary.csv": b"\xff\xfe\x00\x01",
+    "odd.csv": b"1_0\n",
+    "x.txt": b"1\n",
+    "x": b"1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing.pt", "does not exist"),
+        ("folder.pt", "is a folder"),
+        ("empty.pt", "is empty"),
+        ("empty.npy", "is empty"),
+        ("empty.csv", "is empty"),
+        ("cut.pt", "is truncated"),
+        ("half.pt", "is truncated"),
+        ("cut.npy", "is truncated"),
+        ("head.npy", "is truncated"),
+        ("object.pt", "holds Python objects.*torch.save"),
+        ("dict.pt", "holds a dict, not a tensor: save one tensor with torch.save"),
+        ("list.pt", "holds a list, not a tensor"),
+        ("number.pt", "holds a float, not a tensor"),
+        ("sparse.pt", "sparse"),
+        ("complex.pt", "complex"),
+        ("complex.npy", "complex"),
+        ("object.npy", "holds Python objects"),
+        ("text.npy", "not an array of numbers"),
+        ("record.npy", "not an array of numbers"),
+        ("set.npy", "holds a set of arrays"),
+        ("text.pt", "damaged|truncated"),
+        ("text2.npy", "is not a file of numpy.save"),
+        ("word.csv", "line 3, column 2: 'four' is not a number"),
+        ("gap.csv", "line 2, column 2: '' is not a number"),
+        ("ragged.csv", "line 4 has 3 values, the lines before it have 2"),
+        ("complex.csv", r"line 2, column 1: '1\+2j' is not a number"),
+        ("heading.csv", "holds no numbers"),
+        ("blank.csv", "holds no numbers"),
+        ("binary.csv", "is not a text file"),
+        ("odd.csv", "is not a table of numbers"),
+        ("x.txt", r"unknown ending: use \.pt, \.npy, \.csv"),
+        ("x", "unknown ending"),
+    ],
+)
+def test_bad_file(tmp_path, kind, message):
+    path = written(tmp_path, kind)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_tensor(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_file(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "x.csv"
+    path.write_text("1\n")
+    monkeypatch.setattr(files, "read_csv", refuse)
+    with pytest.raises(UsageError, match=r"x\.csv cannot be read: Permission denied"):
+        read_tensor(path)
+
+
+def test_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
+    (tmp_path / "x.csv").write_text("1\n")
+    assert read_tensor("~/x.csv").tolist() == [[1.0]]
+
+
+def saved_pair(tmp_path, x, y):
+    torch.save(x, tmp_path / "X.pt")
+    torch.save(y, tmp_path / "y.pt")
+    return tmp_path / "X.pt", tmp_path / "y.pt"
+
+
+@pytest.mark.parametrize("x_shape", [(4,), (4, 1), (4, 3)])
+@pytest.mark.parametrize("y_shape", [(4,), (4, 1)])
+def test_pair_of_any_shape(tmp_path, x_shape, y_shape):
+    x, y = torch.randn(x_shape), torch.arange(4).reshape(y_shape)
+    got_x, got_y = regression_pair(*saved_pair(tmp_path, x, y))
+    assert torch.equal(got_x, x.reshape(4, -1))
+    assert torch.equal(got_y, torch.arange(4))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (torch.zeros(4), torch.zeros(5), r"X\.pt has 4 rows and .*y\.pt has 5"),
+        (torch.zeros(0), torch.zeros(0), "no rows"),
+        (torch.zeros(3, 0), torch.zeros(3), r"X\.pt has shape \(3, 0\)"),
+        (torch.zeros(3, 2, 2), torch.zeros(3), r"X\.pt has shape \(3, 2, 2\)"),
+        (torch.tensor(1.0), torch.zeros(1), r"X\.pt has shape \(\)"),
+        (torch.zeros(3), torch.zeros(3, 2), r"y\.pt has shape \(3, 2\)"),
+    ],
+)
+def test_bad_pair(tmp_path, x, y, message):
+    with pytest.raises(UsageError, match=message):
+        regression_pair(*saved_pair(tmp_path, x, y))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_values_that_are_not_finite_are_counted(tmp_path, monkeypatch, dtype, name):
+    monkeypatch.setattr(files, "ROWS_AT_ONCE", 4)  # several parts
+    data = {"X": torch.zeros(11, 2, dtype=dtype), "y": torch.zeros(11, 1, dtype=dtype)}
+    regression_pair(*saved_pair(tmp_path, data["X"], data["y"]))
+    data[name][5, 0] = float("nan")
+    data[name][6, -1] = float("-inf")
+    data[name][10, 0] = float("inf")
+    with pytest.raises(UsageError, match=rf"{name}\.pt holds 3 values .* in row 5 \(counted from 0"):
+        regression_pair(*saved_pair(tmp_path, data["X"], data["y"]))
