@@ -25,7 +25,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _list_configs(words: list[str]) -> int:
-    """Print the shipped configs, one line each: the name, and the comment that its file starts with."""
+    """Print the name of each shipped config, and the comment that its file starts with."""
     from .configurations import shipped
 
     if words:

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from . import callbacks, datamodules, modules  # noqa: F401  their classes are found by short names
+from .callbacks.instrument import recording
 from .configurations import DEFAULTS, experiment, find
 from .errors import RunError, UsageError
 from .evaluation import EVALUATIONS, Evaluation
@@ -87,9 +89,13 @@ class DescentCLI(LightningCLI):
         """Add the instruments and what `fit` does at its end."""
         for name, kind in INSTRUMENTS.items():
             default = {"class_path": f"{kind.__module__}.{kind.__name__}"}
-            parser.add_argument(f"--{name}", type=kind | None, default=default, help=f"{_first(kind)} (null: none)")
+            about = f"{_first(kind)} (null for none)."
+            parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
         parser.add_argument(
-            "--test_after_fit", type=bool, default=False, help="Whether `fit` ends with `test --run`."
+            "--test_after_fit",
+            type=bool,
+            default=False,
+            help="Whether `fit` ends with `test --run`.",
         )
 
     def _prepare_subcommand_parser(
@@ -105,10 +111,10 @@ class DescentCLI(LightningCLI):
         """Name the experiment by its config, and make paths of data whole."""
         config = self.config[self.subcommand]
         logger = config.trainer.logger
-        if getattr(logger, "class_path", "") == "descentlab.logger.RunLogger":
-            if logger.init_args.name is None:
-                fallback = config.model.class_path.rsplit(".", 1)[-1]
-                logger.init_args.name = experiment(self.configs) or fallback
+        ours = getattr(logger, "class_path", "") == "descentlab.logger.RunLogger"
+        if ours and logger.init_args.name is None:
+            fallback = config.model.class_path.rsplit(".", 1)[-1]
+            logger.init_args.name = experiment(self.configs) or fallback
         arguments = config.data.get("init_args", {}) if config.get("data") else {}
         for key in ("x_path", "y_path"):
             if arguments.get(key):  # `test --run` may be called from another folder
@@ -124,8 +130,6 @@ class DescentCLI(LightningCLI):
         attached = [instrument for instrument in attached if instrument is not None]
         if not any(isinstance(one, callbacks.Progress) for one in attached):
             kwargs["enable_progress_bar"] = False
-        if not any(isinstance(one, callbacks.BestParameters) for one in attached):
-            kwargs["enable_checkpointing"] = self._get(self.config_init, "trainer").get("enable_checkpointing")
         try:
             return self._instantiate_trainer(
                 {**self._get(self.config_init, "trainer"), **kwargs}, attached
@@ -138,11 +142,20 @@ class DescentCLI(LightningCLI):
         if self.datamodule is not None:
             self.datamodule.prepare_data()
 
+    def fit(self, **kwargs: Any) -> None:
+        """Train; a run that fails says where what it finished is."""
+        try:
+            self.trainer.fit(**kwargs)
+        except RunError as error:
+            if not self.trainer.loggers:
+                raise
+            folder = Run.of(self.trainer).folder
+            raise RunError(f"{error}; what was finished before is in {folder}") from error
+
     def after_fit(self) -> None:
         """Test the run, if that was asked for."""
-        if self._get(self.config_init, "test_after_fit") and not self.trainer.fast_dev_run:
-            run = Run.of(self.trainer)
-            print(Evaluation("test", self.model, self.datamodule).of_run(run))
+        if self._get(self.config_init, "test_after_fit") and recording(self.trainer):
+            print(Evaluation("test", self.model, self.datamodule).of_run(Run.of(self.trainer)))
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the losses on the training and validation sets."""
@@ -245,7 +258,9 @@ def _quiet() -> None:
     """Keep Lightning's notes on its own services, and known warnings, out of the output."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*was deprecated in v4.*", module="jsonargparse|lightning")
+    warnings.filterwarnings(
+        "ignore", message=".*was deprecated in v4.*", module="jsonargparse|lightning"
+    )
     for known in (
         ".*does not have many workers.*",
         ".*callbacks used to create the checkpoint need to be provided.*",  # a test needs none

@@ -37,7 +37,10 @@ class Evaluation:
         self.module = module
         self.data = data
         self.trainer = trainer or Trainer(
-            logger=False, enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False
+            logger=False,
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
         )
 
     def of_run(self, run: Run, epoch: int | None = None) -> str:
@@ -85,7 +88,9 @@ class Evaluation:
         loop = getattr(self.trainer, self.kind)
         quiet = {} if self.kind == "predict" else {"verbose": False}
         try:
-            found = loop(self.module, datamodule=self.data, ckpt_path=path, weights_only=True, **quiet)
+            found = loop(
+                self.module, datamodule=self.data, ckpt_path=path, weights_only=True, **quiet
+            )
         except RuntimeError as error:
             if "loading state_dict" not in str(error):
                 raise
@@ -124,7 +129,9 @@ class Evaluation:
 
     def _table(self, columns: Mapping[str, Mapping[str, Any]]) -> str:
         if self.kind == "predict":
-            return "\n".join(str(value) for column in columns.values() for value in column["predictions"])
+            return "\n".join(
+                str(value) for column in columns.values() for value in column["predictions"]
+            )
         tags = [tag for tag in next(iter(columns.values())) if tag != "parameters"]
         lines = [f"{'':<14}" + "".join(f"{name:>16}" for name in columns)]
         lines += [

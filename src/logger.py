@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 from .errors import UsageError
 
@@ -81,9 +82,10 @@ class RunLogger(TensorBoardLogger):
         return self._version if self._version is not None else 0
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> Any:
         """The SummaryWriter, its charts laid out."""
-        if self._experiment is None and rank_zero_only.rank == 0:
+        if self._experiment is None:
             self.take_folder()
             super().experiment.add_custom_scalars(LAYOUT)
         return super().experiment

@@ -83,7 +83,9 @@ class BatchLoss(Instrument):
         if bad is None:
             return
         step = self.first_step + bad
-        before = f"the last finite loss was {self.losses[bad - 1]:.6g}" if bad else "it was the first"
+        before = (
+            f"the last finite loss was {self.losses[bad - 1]:.6g}" if bad else "it was the first"
+        )
         raise RunError(
             f"the loss at step {step} (epoch {trainer.current_epoch}) is {self.losses[bad]}: "
             f"{before}{_bound(trainer, pl_module, batch)}"

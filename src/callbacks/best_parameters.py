@@ -7,8 +7,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from lightning_utilities.core.apply_func import apply_to_collection
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..errors import UsageError
@@ -76,7 +75,7 @@ class BestParameters(Instrument, Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the parameters of the epoch that has just ended."""
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if getattr(trainer, "fast_dev_run", False):
             return
         epoch = trainer.current_epoch
         value = self._monitored(trainer)
@@ -170,5 +169,14 @@ class BestParameters(Instrument, Checkpoint):
 def snapshot(trainer: Trainer) -> dict[str, Any]:
     """Return a checkpoint that shares no memory with the trainer."""
     checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-    copied = apply_to_collection(checkpoint, Tensor, lambda tensor: tensor.detach().clone())
-    return cast(dict[str, Any], copied)
+    return cast(dict[str, Any], _copied(checkpoint))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_copied, value))
+    return value

@@ -39,7 +39,9 @@ class Progress(Instrument, ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar."""
         by_update = trainer.max_epochs == 1 or not trainer.max_epochs or trainer.max_epochs < 0
-        total: float | None = trainer.estimated_stepping_batches if by_update else trainer.max_epochs
+        total: float | None = (
+            trainer.estimated_stepping_batches if by_update else trainer.max_epochs
+        )
         self._by_update = by_update
         self._bar = tqdm(
             total=None if total in (None, float("inf"), -1) else int(total or 0),
@@ -57,17 +59,18 @@ class Progress(Instrument, ProgressBar):
         """Redraw, if it is time."""
         if time.monotonic() >= self._due:
             loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-            self._draw(trainer, {} if loss is None else {"loss": float(loss)})
+            extra = {} if loss is None else {"loss": float(loss)}
+            self._draw(trainer, trainer.current_epoch, extra)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Redraw, if it is time."""
         if time.monotonic() >= self._due:
-            self._draw(trainer)
+            self._draw(trainer, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the end."""
         if self._bar is not None:
-            self._draw(trainer)
+            self._draw(trainer, trainer.current_epoch)
             self._bar.close()
             self._bar = None
 
@@ -79,12 +82,13 @@ class Progress(Instrument, ProgressBar):
             self._bar.close()
             self._bar = None
 
-    def _draw(self, trainer: Trainer, extra: Mapping[str, float] | None = None) -> None:
+    def _draw(
+        self, trainer: Trainer, epochs: int, extra: Mapping[str, float] | None = None
+    ) -> None:
         if self._bar is None or self._bar.disable:
             return
         self._due = time.monotonic() + self.every
-        done = trainer.global_step if self._by_update else trainer.fit_loop.epoch_progress.current.processed
-        self._bar.n = done
+        self._bar.n = trainer.global_step if self._by_update else epochs
         losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("loss/")}
         self._bar.set_postfix({**losses, **(extra or {})}, refresh=False)
         self._bar.refresh()

@@ -1,4 +1,4 @@
-"""What a fit found, in short: a table for the reader, a file for scripts, HParams in TensorBoard."""
+"""What a fit found: a table for the reader, a file for scripts, HParams in TensorBoard."""
 
 import json
 import math
@@ -109,8 +109,9 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return f"shape {tuple(value['shape'])}, norm {value['norm']:.6g}"
     if isinstance(value, list):
-        shown = ", ".join(_short(item) for item in value[:4])
-        return f"[{shown}{', …' if len(value) > 4 else ''}]"
+        if len(str(value)) > 200:
+            return f"{len(value)} values or rows, in summary.json"
+        return f"[{', '.join(map(_short, value))}]"
     return f"{value:.6g}" if math.isfinite(value) else str(value)
 
 

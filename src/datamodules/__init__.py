@@ -2,6 +2,7 @@
 
 from .files import read_tensor, regression_pair
 from .initial_states import InitialStates, initial_states
+from .random_batch import RandomBatch
 from .regression_data import RegressionData
 from .resumable import ResumableData, ResumableLoader
 from .sources import Line, diabetes, noisy_line
@@ -12,6 +13,7 @@ from .tensor_loader import TensorLoader, permutation, shard
 __all__ = [
     "InitialStates",
     "Line",
+    "RandomBatch",
     "RegressionData",
     "ResumableData",
     "ResumableLoader",

@@ -3,9 +3,11 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
@@ -110,15 +112,14 @@ def _read_pt(path: Path) -> Tensor:
 def _read_npy(path: Path) -> Tensor:
     try:
         # "c": copy on write. torch refuses read-only memory, and nothing here writes.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="c")
     except (ValueError, EOFError) as error:
         raise UsageError(
             f"{path} is truncated, holds Python objects, or is not a file of numpy.save: "
             "save an array of numbers with numpy.save"
         ) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiubc":
-        kind = array.dtype if isinstance(array, np.ndarray) else "a set of arrays"
-        raise UsageError(f"{path} holds {kind}, not an array of numbers: save one with numpy.save")
+    if array.dtype.kind not in "fiubc":
+        raise UsageError(f"{path} holds {array.dtype}, not numbers: save an array of numbers")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     return torch.from_numpy(np.asarray(array, dtype=array.dtype.newbyteorder("=")))

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,12 +63,14 @@ def split_rows(
         raise UsageError(
             f"split = {list(split)} of {rows} rows leaves a set empty: give larger fractions"
         )
-    train_rows, held_rows = train_test_split(range(rows), test_size=held, random_state=random_state)
+    train_rows, held_rows = train_test_split(
+        np.arange(rows), test_size=held, random_state=random_state
+    )
     val_rows, test_rows = train_test_split(held_rows, test_size=tested, random_state=random_state)
     return {
-        "train": torch.tensor(train_rows),
-        "val": torch.tensor(val_rows),
-        "test": torch.tensor(test_rows),
+        "train": torch.from_numpy(train_rows),
+        "val": torch.from_numpy(val_rows),
+        "test": torch.from_numpy(test_rows),
     }
 
 

@@ -74,7 +74,8 @@ class LinearRegression(DescentModule):
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the mean squared error of a batch (x, y)."""
         x, y = batch
-        return ((self(x) - y) ** 2).mean()
+        error: Tensor = self(x) - y
+        return (error**2).mean()
 
     def largest_curvature(self, batch: tuple[Tensor, Tensor]) -> float:
         r"""Return the largest eigenvalue of :math:`\frac{2}{n} A^\top A`, A the batch and ones."""

@@ -52,7 +52,8 @@ class TwoLayerNet(DescentModule):
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the summed squared error of a batch (x, y)."""
         x, y = batch
-        return ((self(x) - y) ** 2).sum()
+        error: Tensor = self(x) - y
+        return (error**2).sum()
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the outputs of a batch (x, y)."""

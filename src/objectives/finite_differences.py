@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import vmap
 
 ROUNDINGS = 32
-"""Rounding errors (of half a unit each) granted to one evaluation inside a finite difference."""
+"""Rounding errors granted to one evaluation of the function."""
 
 
 def central_difference(
@@ -21,8 +21,8 @@ def central_difference(
         h = \varepsilon^{1/3} \max(1, |\theta|)
 
     The first term of the bound is three times the leading error :math:`h^2 g'''/6`, measured. The
-    second grants each evaluation 32 roundings of half a unit of its scale
-    :math:`s = 1 + |g| + \sum_i \max(1, |\theta_i|)\,|D_i|`, which holds also where terms of g cancel.
+    second grants each evaluation 32 roundings of :math:`\varepsilon s`, where the scale
+    :math:`s = 1 + |g| + \sum_i \max(1, |\theta_i|)\,|D_i|` holds also where terms of g cancel.
 
     Shapes: theta: any shape s. g: shape r. Both results: r + s.
 

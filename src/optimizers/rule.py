@@ -44,7 +44,7 @@ class Rule(Optimizer, ABC):
     ) -> None:
         """Move one parameter, in place, and bring its state up to date."""
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         Args:

@@ -1,4 +1,4 @@
-"""Tensors from files: every kind that is taken, and one clear message for every kind that is not."""
+"""Tensors from files: every kind that is taken, and a clear message for every kind that is not."""
 
 import os
 import zipfile
@@ -84,7 +84,12 @@ def written(tmp_path, kind):
         with path.open("wb") as handle:
             np.save(handle, ARRAYS[kind], allow_pickle=True)
     elif kind != "missing.pt":
-        content = {"cut.pt": pt[:-200], "cut.npy": npy[:-8], "head.npy": npy[:20], "half.pt": pt[:90]}
+        content = {
+            "cut.pt": pt[:-200],
+            "cut.npy": npy[:-8],
+            "head.npy": npy[:20],
+            "half.pt": pt[:90],
+        }
         path.write_bytes(content.get(kind, TEXTS.get(kind, b"")))
     if kind == "set.npy":
         with zipfile.ZipFile(path, "w") as archive:
@@ -146,9 +151,9 @@ TEXTS = {
         ("complex.pt", "complex"),
         ("complex.npy", "complex"),
         ("object.npy", "holds Python objects"),
-        ("text.npy", "not an array of numbers"),
-        ("record.npy", "not an array of numbers"),
-        ("set.npy", "holds a set of arrays"),
+        ("text.npy", "not numbers: save an array"),
+        ("record.npy", "not numbers: save an array"),
+        ("set.npy", "is not a file of numpy.save"),
         ("text.pt", "damaged|truncated"),
         ("text2.npy", "is not a file of numpy.save"),
         ("word.csv", "line 3, column 2: 'four' is not a number"),
@@ -228,5 +233,7 @@ def test_values_that_are_not_finite_are_counted(tmp_path, monkeypatch, dtype, na
     data[name][5, 0] = float("nan")
     data[name][6, -1] = float("-inf")
     data[name][10, 0] = float("inf")
-    with pytest.raises(UsageError, match=rf"{name}\.pt holds 3 values .* in row 5 \(counted from 0"):
+    with pytest.raises(
+        UsageError, match=rf"{name}\.pt holds 3 values .* in row 5 \(counted from 0"
+    ):
         regression_pair(*saved_pair(tmp_path, data["X"], data["y"]))
