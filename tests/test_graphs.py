@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -210,9 +211,26 @@ def test_bad_input_to_the_painters():
 
 @pytest.mark.skipif(shutil.which("dot") is not None, reason="the system's dot has no such limit")
 def test_a_graph_too_large_for_the_packaged_graphviz_leaves_it_usable(theta):
+    small = computational_graph(dynamics(theta, 3), {"theta": theta})
+    to_svg(small)
+    for number in (signal.SIGILL, signal.SIGSEGV):  # as a Trainer does when it ends
+        signal.signal(number, signal.SIG_DFL)
     with pytest.raises(GraphSizeError, match="too many long edges"):
         to_svg(computational_graph(dynamics(theta, 200), {"theta": theta}))
-    assert "<svg" in to_svg(computational_graph(dynamics(theta, 3), {"theta": theta}))
+    assert "<svg" in to_svg(small)
+
+
+def test_a_large_graph_is_drawn_in_a_process_of_its_own(theta, monkeypatch):
+    monkeypatch.setattr(graphs.shutil, "which", lambda _: None)
+    dot = computational_graph(dynamics(theta, 10), {"theta": theta})
+    here = to_svg(dot)
+    monkeypatch.setattr(graphs, "_LONGEST_IN_PROCESS", 0)
+    assert to_svg(dot) == here
+    with pytest.raises(RunError, match="graph was not drawn"):
+        to_svg(dot[:-3])
+    monkeypatch.setattr(graphs, "_PATIENCE_SECONDS", 0.001)
+    with pytest.raises(GraphSizeError, match="takes too long"):
+        to_svg(dot)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ class DescentModule(LightningModule, ABC):
 
     #: how the losses of several batches make the loss of a set
     reduction: ClassVar[Literal["mean", "sum"]] = "mean"
+    #: False to let the gradients of all steps add up
+    zeroes_gradients = True
 
     def __init__(
         self,
@@ -78,13 +80,19 @@ class DescentModule(LightningModule, ABC):
     def descend(self, loss: Tensor) -> None:
         """Make one update by hand: zero the gradients, go backward, step."""
         optimizer = cast(LightningOptimizer, self.optimizers())
-        optimizer.zero_grad()
+        if self.zeroes_gradients:
+            optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
         if self.trainer.is_last_batch:
             for scheduler in self._schedulers():
                 if not isinstance(scheduler, ReduceLROnPlateau):
                     scheduler.step()
+
+    def optimizer_zero_grad(self, *args: Any) -> None:
+        """Zero the gradients in automatic runs, where they are to be zeroed."""
+        if self.zeroes_gradients:
+            super().optimizer_zero_grad(*args)
 
     def on_train_epoch_end(self) -> None:
         """Step a scheduler that watches a metric, which Lightning does in automatic runs alone."""
@@ -147,8 +155,9 @@ class DescentModule(LightningModule, ABC):
         self._log_metrics()
 
     def _log_metrics(self) -> None:
-        values = {tag: metric.compute() for tag, metric in self._set_metrics.items()}
-        for metric in self._set_metrics.values():
+        measured = {tag: each for tag, each in self._set_metrics.items() if each.update_called}
+        values = {tag: metric.compute() for tag, metric in measured.items()}
+        for metric in measured.values():
             metric.reset()
         if self.trainer.state.fn != TrainerFn.FITTING:
             self.log_dict(values, batch_size=1)

@@ -25,6 +25,8 @@ class ToyObjective(DescentModule):
         optimizer: see `DescentModule`.
         lr_scheduler: see `DescentModule`.
         manual_optimization: see `DescentModule`.
+        zero_grad: False leaves the gradients of earlier steps in place, so that each step follows
+            the sum of all gradients so far.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class ToyObjective(DescentModule):
         optimizer: OptimizerCallable = GradientDescent,
         lr_scheduler: LRSchedulerCallable | None = None,
         manual_optimization: bool = False,
+        zero_grad: bool = True,
     ) -> None:
         super().__init__(optimizer, lr_scheduler, manual_optimization)
+        self.zeroes_gradients = zero_grad
         self.objective = objective
         self.theta = Parameter(torch.tensor(start, dtype=torch.get_default_dtype()))
 
