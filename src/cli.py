@@ -14,6 +14,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from . import callbacks, datamodules, modules  # noqa: F401  their classes are found by short names
 from .callbacks.instrument import recording
@@ -125,6 +126,7 @@ class DescentCLI(LightningCLI):
         fitting = self.subcommand == "fit"
         if not fitting:
             self.save_config_callback = None
+        if not fitting and self._trained:  # what is written goes beside the checkpoints
             kwargs["logger"] = False
         attached = [self._get(self.config_init, name) for name in INSTRUMENTS] if fitting else []
         attached = [instrument for instrument in attached if instrument is not None]
@@ -169,7 +171,15 @@ class DescentCLI(LightningCLI):
         """Write predictions."""
         self._evaluate(**kwargs)
 
+    @property
+    def _trained(self) -> bool:
+        """Whether the module can be trained; one that cannot needs no checkpoint."""
+        return is_overridden("training_step", self.model)
+
     def _evaluate(self, **kwargs: Any) -> None:
+        if not self._trained:
+            getattr(self.trainer, str(self.subcommand))(**kwargs)
+            return
         folder, epoch = (self._get(self.config_init, key) for key in ("run", "epoch"))
         evaluation = Evaluation(str(self.subcommand), self.model, self.datamodule, self.trainer)
         if folder is not None:

@@ -110,7 +110,7 @@ def test_values_that_are_not_finite_are_left_out_with_a_note():
 @pytest.mark.parametrize("value", [1.0, 0.0, NAN, INF, 1e308, 5e-324])
 def test_one_point_is_drawn(tmp_path, value):
     save_figure(learning_curve_figure([0], {"loss": [value]}), tmp_path / "one")
-    save_figure(batch_loss_figure([value], 1), tmp_path / "batch")
+    save_figure(batch_loss_figure([value] * 3, 2), tmp_path / "batch")
     assert len(list(tmp_path.iterdir())) == 4
 
 

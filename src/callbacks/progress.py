@@ -38,13 +38,12 @@ class Progress(Instrument, ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar."""
-        by_update = trainer.max_epochs == 1 or not trainer.max_epochs or trainer.max_epochs < 0
-        total: float | None = (
-            trainer.estimated_stepping_batches if by_update else trainer.max_epochs
-        )
+        epochs = trainer.max_epochs or -1
+        by_update = epochs <= 1
+        total = trainer.estimated_stepping_batches if by_update else epochs
         self._by_update = by_update
         self._bar = tqdm(
-            total=None if total in (None, float("inf"), -1) else int(total or 0),
+            total=None if total in (float("inf"), -1) else int(total),
             initial=trainer.global_step if by_update else trainer.current_epoch,
             unit="update" if by_update else "epoch",
             dynamic_ncols=True,

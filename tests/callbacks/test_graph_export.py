@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from descentlab.callbacks import graph_export
 from descentlab.callbacks.graph_export import GraphExport
 from descentlab.errors import UsageError
-from descentlab.graphs import edges, nodes
+from descentlab.graphs import GraphSizeError, edges, nodes
 
 # Lightning makes a LeafSpec, which torch 2.13 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
@@ -207,6 +207,17 @@ def test_a_picture_that_fails_costs_a_warning_only(tmp_path, monkeypatch, broken
     assert len([w for w in caught if w.category is not FutureWarning]) == 1
     assert trainer.global_step == 16
     assert written(tmp_path) == left
+
+
+def test_a_graph_too_large_for_graphviz_costs_a_note_only(tmp_path, monkeypatch, caplog):
+    def fail(dot):
+        raise GraphSizeError("too many long edges.")
+
+    monkeypatch.setattr(graph_export, "to_svg", fail)
+    with caplog.at_level("INFO"):
+        trainer_of(tmp_path, GraphExport()).fit(Foreign(), Batches())
+    assert "too many long edges. It is" in caplog.text
+    assert written(tmp_path) == {"loss.dot"}
 
 
 def test_tensorboard_has_the_picture(tmp_path):
