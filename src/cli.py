@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -21,6 +21,7 @@ from .callbacks.instrument import recording
 from .configurations import DEFAULTS, experiment, find
 from .errors import RunError, UsageError
 from .evaluation import EVALUATIONS, Evaluation
+from .parsing import Parser, cause
 from .run import Run
 
 #: the callbacks of every fit, each with a flag of its own: `--graph_export null`
@@ -33,15 +34,6 @@ INSTRUMENTS = {
     "best_parameters": callbacks.BestParameters,
     "summary": callbacks.Summary,
 }
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Leave with status 2 and the message on one line."""
-        sys.stderr.write(f"{self.prog}: error: {' '.join(message.split())}\n")
-        sys.exit(2)
 
 
 class SaveConfig(SaveConfigCallback):

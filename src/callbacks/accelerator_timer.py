@@ -9,8 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from ..errors import UsageError
-from ..run import Run
-from .instrument import Instrument, recording
+from .instrument import Instrument, run_to_write
 
 
 class AcceleratorTimer(Instrument):
@@ -72,10 +71,10 @@ class AcceleratorTimer(Instrument):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write `timing.json`."""
-        if recording(trainer):
-            path = Run.of(trainer).timing
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(self.report(pl_module.device), indent=2) + "\n")
+        run = run_to_write(trainer)
+        if run is not None:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            run.timing.write_text(json.dumps(self.report(pl_module.device), indent=2) + "\n")
 
     def report(self, device: torch.device) -> dict[str, Any]:
         """Return what was measured: seconds, as median and quartiles, and on what."""

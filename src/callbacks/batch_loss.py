@@ -9,8 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from ..errors import RunError, UsageError
-from ..run import Run, log_series
-from .instrument import Instrument, recording
+from ..run import log_series
+from .instrument import Instrument, run_to_write
 
 FLUSH_EVERY = 64  # updates: so long may a loss that is not finite go unseen within an epoch
 
@@ -47,10 +47,10 @@ class BatchLoss(Instrument):
         """Open the file."""
         self.losses, self._pending, self._written = [], [], 0
         self.first_step = trainer.fit_loop.total_batch_idx + 1
-        if recording(trainer):
-            path = Run.of(trainer).batch_losses
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w")
+        run = run_to_write(trainer)
+        if run is not None:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            self._file = run.batch_losses.open("w")
             self._file.write("epoch,step,loss\n")
 
     def on_train_batch_end(
@@ -108,6 +108,7 @@ class BatchLoss(Instrument):
             self.losses += torch.stack(self._pending).tolist()
             self._pending.clear()
         self._write(trainer)
+        self._close()
 
     def _write(self, trainer: Trainer) -> None:
         if self._file is None:
@@ -124,6 +125,9 @@ class BatchLoss(Instrument):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the file."""
+        self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

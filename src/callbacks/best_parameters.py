@@ -11,8 +11,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..errors import UsageError
-from ..run import Run, save_atomically
-from .instrument import Instrument, recording
+from ..run import save_atomically
+from .instrument import Instrument, recording, run_to_write
 
 
 class BestParameters(Instrument, Checkpoint):
@@ -59,9 +59,10 @@ class BestParameters(Instrument, Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make sure, before training, that the folder can be written."""
-        if stage != "fit" or not recording(trainer):
+        run = run_to_write(trainer)
+        if stage != "fit" or run is None:
             return
-        self._folder = Run.of(trainer).checkpoints
+        self._folder = run.checkpoints
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / ".probe").touch()
@@ -145,10 +146,10 @@ class BestParameters(Instrument, Checkpoint):
         return {"best_value": self.best_value, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best value and its epoch; `on_fit_start` finds the parameters."""
+        """Take over the best value and its epoch; `on_train_start` finds the parameters."""
         self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over what lies beside the checkpoint that the run goes on from."""
         if trainer.ckpt_path is None or self.best_epoch < 0:
             return

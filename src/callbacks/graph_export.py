@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
-from ..run import Run, tensorboard
-from .instrument import Instrument, recording
+from ..run import tensorboard
+from .instrument import Instrument, run_to_write
 
 _FIRST_LOSS = "on_before_backward"
 
@@ -44,11 +44,12 @@ class GraphExport(Instrument):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Wait for the first loss, in the one process that writes files."""
         self._dot = None
-        self._folder = Run.of(trainer).graphs  # asked for in all processes: Lightning broadcasts it
-        if recording(trainer):
-            self.enlist(_FIRST_LOSS)
-        else:
+        run = run_to_write(trainer)
+        if run is None:
             self.retire(_FIRST_LOSS)
+        else:
+            self._folder = run.graphs
+            self.enlist(_FIRST_LOSS)
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor

@@ -4,6 +4,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
+from ..run import Run
+
 #: the hooks that Lightning calls at every update
 STEP_HOOKS = (
     "on_train_batch_start",
@@ -35,6 +37,15 @@ class Instrument(Callback):
     def enlist(self, hook: str) -> None:
         """Put a retired hook back."""
         self.__dict__.pop(hook, None)
+
+
+def run_to_write(trainer: Trainer) -> Run | None:
+    """Return the run, in the one process that writes its files; None elsewhere.
+
+    To be called in all processes: Lightning broadcasts the folder.
+    """
+    run = Run.of(trainer)
+    return run if recording(trainer) else None
 
 
 def recording(trainer: Trainer) -> bool:

@@ -4,13 +4,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from ..run import Run, tensorboard
+from ..run import tensorboard
 from .batch_loss import BatchLoss
-from .instrument import Instrument, recording
+from .instrument import Instrument, run_to_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,27 +32,38 @@ class LearningCurves(Instrument):
         train: the metric's name for the loss on the training set.
         val: the metric's name for the loss on the validation set.
 
-    Attributes:
-        epochs: the epochs with a value, counted from 0; -1 is before any update.
-        curves: name of a metric to its value at each of the epochs, None where there is none.
     """
 
     def __init__(self, train: str = "loss/train", val: str = "loss/val") -> None:
-        self.train = train
-        self.val = val
-        self.epochs: list[int] = []
-        self.curves: dict[str, list[float | None]] = {train: [], val: []}
+        self.names = (train, val)
+        # epoch and losses, row by row: a tensor, so that a checkpoint of it costs microseconds
+        self._rows = torch.empty(0, 3, dtype=torch.float64)
+        self._count = 0
         self._before: dict[str, Tensor] = {}
         self._folder: Path | None = None
 
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs with a value, counted from 0; -1 is before any update."""
+        return [int(epoch) for epoch in self._rows[: self._count, 0].tolist()]
+
+    @property
+    def curves(self) -> dict[str, list[float | None]]:
+        """The value of each metric at each of the epochs, None where there is none."""
+        columns = self._rows[: self._count, 1:].T.tolist()
+        return {
+            name: [None if math.isnan(value) else value for value in column]
+            for name, column in zip(self.names, columns, strict=True)
+        }
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the place of the figures."""
-        folder = Run.of(trainer).figures  # asked for in all processes: Lightning broadcasts it
-        self._folder = folder if recording(trainer) else None
+        run = run_to_write(trainer)
+        self._folder = run.figures if run is not None else None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the losses before any update, if the sanity check went through all the data."""
-        if not trainer.sanity_checking or self.epochs:
+        if not trainer.sanity_checking or self._count:
             return
         if trainer.num_sanity_val_batches == trainer.num_val_batches:
             self._record(_START, self._logged(trainer))
@@ -78,28 +90,33 @@ class LearningCurves(Instrument):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the curves so far."""
-        curves = {name: list(values) for name, values in self.curves.items()}
-        return {"epochs": list(self.epochs), "curves": curves}
+        return {"names": list(self.names), "rows": self._rows[: self._count].clone()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the curves of an earlier run; names that are not drawn now are dropped."""
-        self.epochs = list(state_dict["epochs"])
-        unknown: list[float | None] = [None] * len(self.epochs)
-        earlier = state_dict["curves"]
-        self.curves = {name: list(earlier.get(name, unknown)) for name in self.curves}
+        rows, names = state_dict["rows"], state_dict["names"]
+        self._count = len(rows)
+        self._rows = torch.full_like(rows, math.nan)
+        self._rows[:, 0] = rows[:, 0]
+        for column, name in enumerate(self.names, start=1):
+            if name in names:
+                self._rows[:, column] = rows[:, 1 + names.index(name)]
 
     def _logged(self, trainer: Trainer) -> dict[str, Tensor]:
         metrics = trainer.callback_metrics
-        return {name: metrics[name] for name in self.curves if name in metrics}
+        return {name: metrics[name] for name in self.names if name in metrics}
 
     def _record(self, epoch: int, values: dict[str, Tensor]) -> None:
         """Append one epoch's values; an epoch that is run again replaces its first run."""
         if not values:
             return
-        kept = sum(earlier < epoch for earlier in self.epochs)
-        self.epochs[kept:] = [epoch]
-        for name, curve in self.curves.items():
-            curve[kept:] = [float(values[name]) if name in values else None]
+        while self._count and self._rows[self._count - 1, 0] >= epoch:
+            self._count -= 1
+        if self._count == len(self._rows):
+            self._rows = torch.cat([self._rows, torch.empty_like(self._rows), torch.empty(64, 3)])
+        row = [epoch, *(float(values[name]) if name in values else math.nan for name in self.names)]
+        self._rows[self._count] = torch.tensor(row, dtype=torch.float64)
+        self._count += 1
 
     def _draw(self, trainer: Trainer) -> None:
         folder, self._folder = self._folder, None
@@ -108,7 +125,7 @@ class LearningCurves(Instrument):
         callbacks = trainer.callbacks  # type: ignore[attr-defined]  # set outside its __init__
         source = next((found for found in callbacks if isinstance(found, BatchLoss)), None)
         try:
-            if self.epochs:
+            if self._count:
                 _keep(trainer, _epoch_figure(self), folder / "epoch_losses")
             if source is not None and source.losses:
                 _keep(trainer, _batch_figure(trainer, source), folder / "batch_losses")

@@ -12,9 +12,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from ..run import Run
 from .accelerator_timer import AcceleratorTimer, device_name
-from .instrument import Instrument, recording
+from .instrument import Instrument, run_to_write
 
 LARGEST_SHOWN = 1000  # elements of a parameter whose values are written out
 
@@ -47,9 +46,9 @@ class Summary(Instrument):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and show what was found."""
-        if not recording(trainer):
+        run = run_to_write(trainer)
+        if run is None:
             return
-        run = Run.of(trainer)
         report = self.report(trainer, pl_module)
         run.folder.mkdir(parents=True, exist_ok=True)
         run.summary.write_text(json.dumps(report, indent=2) + "\n")

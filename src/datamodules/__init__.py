@@ -2,6 +2,7 @@
 
 from .files import read_tensor, regression_pair
 from .initial_states import InitialStates, initial_states
+from .points import Grid, Points
 from .random_batch import RandomBatch
 from .regression_data import RegressionData
 from .resumable import ResumableData, ResumableLoader
@@ -11,8 +12,10 @@ from .steps import StepLoader, Steps
 from .tensor_loader import TensorLoader, permutation, shard
 
 __all__ = [
+    "Grid",
     "InitialStates",
     "Line",
+    "Points",
     "RandomBatch",
     "RegressionData",
     "ResumableData",

@@ -94,6 +94,11 @@ class DescentModule(LightningModule, ABC):
         if self.zeroes_gradients:
             super().optimizer_zero_grad(*args)
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Free the gradients' memory during validation, unless they are to add up."""
+        if self.zeroes_gradients:
+            super().on_validation_model_zero_grad()
+
     def on_train_epoch_end(self) -> None:
         """Step a scheduler that watches a metric, which Lightning does in automatic runs alone."""
         if not self.automatic_optimization:
@@ -114,6 +119,8 @@ class DescentModule(LightningModule, ABC):
         if self._make_scheduler is None:
             return optimizer
         scheduler = self._make_scheduler(optimizer)
+        if not self.automatic_optimization:
+            return [optimizer], [scheduler]
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "monitor": self._watched},

@@ -155,9 +155,10 @@ def test_state_is_plain_and_its_own():
     curves = LearningCurves()
     curves._record(0, {"loss/train": torch.tensor(1.5)})
     state = curves.state_dict()
-    assert state == {"epochs": [0], "curves": {"loss/train": [1.5], "loss/val": [None]}}
+    assert state["names"] == ["loss/train", "loss/val"]
+    assert state["rows"].tolist() == [[0, 1.5, pytest.approx(float("nan"), nan_ok=True)]]
     curves._record(1, {"loss/val": torch.tensor(2.5)})
-    assert state["epochs"] == [0]
+    assert len(state["rows"]) == 1
     other = LearningCurves(val="loss/test")
     other.load_state_dict(state)
     assert other.curves == {"loss/train": [1.5], "loss/test": [None]}
@@ -172,7 +173,7 @@ def test_it_has_no_hook_at_an_update():
 
 def test_a_trial_run_and_other_processes_write_nothing(tmp_path, monkeypatch):
     fit(tmp_path, LearningCurves(), fast_dev_run=True)
-    monkeypatch.setattr(learning_curves, "recording", lambda trainer: False)
+    monkeypatch.setattr(learning_curves, "run_to_write", lambda trainer: None)
     fit(tmp_path, LearningCurves())
     assert list(tmp_path.iterdir()) == []
 

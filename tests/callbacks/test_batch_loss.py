@@ -1,0 +1,121 @@
+"""BatchLoss on a module that is not this project's."""
+
+import csv
+import math
+
+import pytest
+import torch
+from foreign import Foreign, fit
+from lightning.pytorch import LightningModule
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from descentlab.callbacks import BatchLoss
+from descentlab.callbacks.batch_loss import FLUSH_EVERY
+from descentlab.errors import RunError, UsageError
+
+
+def table(folder):
+    with (folder / "batch_losses.csv").open() as file:
+        return [(int(r["epoch"]), int(r["step"]), float(r["loss"])) for r in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("manual", [False, True])
+def test_every_loss_is_kept_in_order(tmp_path, manual):
+    module, losses = Foreign(manual), BatchLoss()
+    fit(tmp_path, losses, module=module)
+    assert len(module.seen) == 15
+    assert losses.losses == module.seen
+    assert table(tmp_path) == [(k // 5, k, loss) for k, loss in enumerate(module.seen)]
+
+
+def test_tensorboard_has_one_point_an_update(tmp_path):
+    module = Foreign()
+    trainer = fit(
+        tmp_path,
+        BatchLoss(),
+        module=module,
+        logger=TensorBoardLogger(tmp_path),
+        log_every_n_steps=1,
+    )
+    events = EventAccumulator(trainer.log_dir, size_guidance={"scalars": 0}).Reload()
+    points = events.Scalars("loss/batch")
+    assert [point.step for point in points] == list(range(15))
+    assert [point.value for point in points] == pytest.approx(module.seen)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_run_that_breaks_off_keeps_what_was_done(tmp_path, error):
+    class Broken(Foreign):
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            if len(self.seen) == 8:
+                raise error
+
+    module = Broken()
+    with pytest.raises((RuntimeError, SystemExit)):
+        fit(tmp_path, BatchLoss(), module=module)
+    assert table(tmp_path) == [(k // 5, k, loss) for k, loss in enumerate(module.seen)]
+    assert len(table(tmp_path)) == 8
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 7])
+def test_a_loss_that_is_not_finite_stops_the_run_by_its_step(tmp_path, at):
+    module = Foreign(nan_at=at)
+    last = "the last finite loss was {:.6g}" if at else "it was the first"
+    with pytest.raises(RunError) as stopped:
+        fit(tmp_path, BatchLoss(), module=module)
+    assert str(stopped.value).startswith(f"the loss at step {at} (epoch {at // 5}) is nan: ")
+    assert last.format(module.seen[at - 1]) in str(stopped.value)
+    assert "the learning rate is 0.1" in str(stopped.value)
+    assert len(table(tmp_path)) >= at + 1
+
+
+def test_a_loss_that_is_not_finite_is_seen_within_an_epoch(tmp_path):
+    module = Foreign(nan_at=2)
+    with pytest.raises(RunError, match="step 2 "):
+        fit(tmp_path, BatchLoss(), module=module, epochs=1, limit_train_batches=5)
+    assert FLUSH_EVERY <= 100
+
+
+def test_it_can_be_told_to_go_on(tmp_path):
+    losses = BatchLoss(stop_if_not_finite=False)
+    fit(tmp_path, losses, module=Foreign(nan_at=2))
+    assert len(losses.losses) == 15
+    assert math.isnan(losses.losses[2])
+
+
+def test_infinite_losses_of_both_signs_do_not_hide_each_other(tmp_path):
+    class Opposite(Foreign):
+        def training_step(self, batch, batch_idx):
+            loss = super().training_step(batch, batch_idx)
+            return loss * {1: math.inf, 2: -math.inf}.get(batch_idx, 1.0)
+
+    with pytest.raises(RunError, match="step 1 "):
+        fit(tmp_path, BatchLoss(), module=Opposite())
+
+
+def test_a_resumed_run_goes_on_counting(tmp_path):
+    whole, first, second = Foreign(), Foreign(), Foreign()
+    fit(tmp_path / "whole", BatchLoss(), module=whole, epochs=4)
+    fit(tmp_path, module=first, epochs=2).save_checkpoint(tmp_path / "two.ckpt")
+    losses = BatchLoss()
+    fit(tmp_path, losses, module=second, epochs=4, ckpt_path=tmp_path / "two.ckpt")
+    assert losses.first_step == 10
+    assert table(tmp_path) == table(tmp_path / "whole")[10:]
+
+
+def test_a_module_that_returns_no_loss_is_told_so(tmp_path):
+    class Silent(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+            self.line = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch, batch_idx):
+            return None
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    with pytest.raises(UsageError, match=r"Silent.training_step gives no loss.*return the loss"):
+        fit(tmp_path, BatchLoss(), module=Silent())

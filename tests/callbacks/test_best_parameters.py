@@ -1,0 +1,172 @@
+"""BestParameters on a module that is not this project's."""
+
+import os
+
+import pytest
+import torch
+from foreign import Foreign, data, fit
+from lightning.pytorch.callbacks import Callback
+
+from descentlab.callbacks import BestParameters
+from descentlab.errors import UsageError
+from descentlab.run import save_atomically
+
+
+class Watch(Callback):
+    """Keeps every epoch's parameters and validation loss by itself, to compare with."""
+
+    def __init__(self):
+        self.parameters, self.losses = [], []
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        state = pl_module.state_dict()
+        self.parameters.append({name: value.clone() for name, value in state.items()})
+        self.losses.append(float(trainer.callback_metrics["loss/val"]))
+
+
+def same(state, other):
+    return state.keys() == other.keys() and all(torch.equal(state[k], other[k]) for k in state)
+
+
+def load(folder, name):
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("manual", [False, True])
+def test_best_and_last_are_those_of_their_epochs(tmp_path, manual):
+    # lr 0.9 overshoots, so that the best epoch is not the last one
+    watch, best = Watch(), BestParameters()
+    fit(tmp_path, watch, best, module=Foreign(manual, lr=0.9), epochs=6)
+    expected = min(range(6), key=watch.losses.__getitem__)
+    assert expected != 5
+    assert best.best_epoch == load(tmp_path, "best")["epoch"] == expected
+    assert best.best_value == watch.losses[expected]
+    assert same(load(tmp_path, "best")["state_dict"], watch.parameters[expected])
+    assert load(tmp_path, "last")["epoch"] == 5
+    assert same(load(tmp_path, "last")["state_dict"], watch.parameters[5])
+    assert not same(watch.parameters[5], watch.parameters[expected])
+    assert best.best_model_path == str(tmp_path / "checkpoints" / "best.ckpt")
+
+
+def test_every_epoch_can_be_had_later(tmp_path):
+    watch = Watch()
+    fit(tmp_path, watch, BestParameters(), epochs=4)
+    stacked = torch.load(tmp_path / "checkpoints" / "parameters.pt", weights_only=True)
+    assert stacked.pop("epoch").tolist() == [0, 1, 2, 3]
+    for row, state in enumerate(watch.parameters):
+        assert same({name: values[row] for name, values in stacked.items()}, state)
+
+
+def test_testing_the_best_gives_its_loss(tmp_path):
+    best = BestParameters()
+    trainer = fit(tmp_path, best, module=Foreign(lr=0.9), epochs=6)
+    x, y = data()
+    state = load(tmp_path, "best")["state_dict"]
+    by_hand = ((x @ state["line.weight"].T + state["line.bias"])[:, 0] - y).square().mean()
+    assert by_hand.item() == pytest.approx(best.best_value, rel=1e-6)
+    assert trainer.checkpoint_callback is best
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_run_that_breaks_off_has_its_last_finished_epoch(tmp_path, error):
+    class Broken(Foreign):
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            if len(self.seen) == 13:  # in the middle of epoch 2
+                raise error
+
+    watch = Watch()
+    with pytest.raises((RuntimeError, SystemExit)):
+        fit(tmp_path, watch, BestParameters(every=3600), module=Broken(), epochs=6)
+    assert load(tmp_path, "last")["epoch"] == 1
+    assert same(load(tmp_path, "last")["state_dict"], watch.parameters[1])
+    assert same(load(tmp_path, "best")["state_dict"], watch.parameters[1])
+
+
+def test_files_are_written_at_intervals_of_time(tmp_path):
+    class Look(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_epoch_start(self, trainer, pl_module):
+            path = tmp_path / "checkpoints" / "last.ckpt"
+            self.seen.append(torch.load(path, weights_only=True)["epoch"] if path.exists() else -1)
+
+    always, never = Look(), Look()
+    fit(tmp_path, always, BestParameters(every=0), epochs=3)
+    assert always.seen == [-1, 0, 1]
+    (tmp_path / "checkpoints" / "last.ckpt").unlink()
+    fit(tmp_path, never, BestParameters(every=3600), epochs=3)
+    assert never.seen == [-1, -1, -1]
+    assert load(tmp_path, "last")["epoch"] == 2
+
+
+def test_going_on_from_last_equals_never_having_stopped(tmp_path):
+    whole, part, rest = tmp_path / "whole", tmp_path / "part", tmp_path / "rest"
+    first, second = Watch(), Watch()
+    one, two = BestParameters(), BestParameters()
+    fit(whole, first, one, module=Foreign(lr=0.9), epochs=6)
+    fit(part, BestParameters(), module=Foreign(lr=0.9), epochs=4)
+    last = part / "checkpoints" / "last.ckpt"
+    fit(rest, second, two, module=Foreign(lr=0.9), epochs=6, ckpt_path=last)
+    assert all(map(same, second.parameters, first.parameters[4:]))
+    assert len(second.parameters) == 2
+    assert (two.best_epoch, two.best_value) == (one.best_epoch, one.best_value)
+    assert two.best_epoch < 4  # it was found before the run stopped
+    assert same(load(rest, "best")["state_dict"], load(whole, "best")["state_dict"])
+    both = [torch.load(f / "checkpoints" / "parameters.pt") for f in (whole, rest)]
+    assert same(both[0], both[1])
+
+
+def test_a_best_that_is_gone_starts_anew_with_a_warning(tmp_path):
+    fit(tmp_path, BestParameters(), module=Foreign(lr=0.9), epochs=4)
+    (tmp_path / "checkpoints" / "best.ckpt").unlink()
+    best = BestParameters()
+    with pytest.warns(UserWarning, match=r"best.ckpt is not the best of epoch \d+"):
+        fit(
+            tmp_path / "rest",
+            best,
+            module=Foreign(lr=0.9),
+            epochs=6,
+            ckpt_path=tmp_path / "checkpoints" / "last.ckpt",
+        )
+    assert best.best_epoch >= 4
+
+
+def test_the_history_has_a_limit(tmp_path):
+    with pytest.warns(UserWarning, match="parameters.pt ends before epoch 2.*history_mb"):
+        fit(tmp_path, BestParameters(history_mb=16e-6), epochs=5)  # two epochs of two floats
+    stacked = torch.load(tmp_path / "checkpoints" / "parameters.pt", weights_only=True)
+    assert stacked["epoch"].tolist() == [0, 1]
+    assert load(tmp_path, "last")["epoch"] == 4
+
+
+def test_no_history_if_so_asked(tmp_path):
+    fit(tmp_path, BestParameters(history_mb=0), epochs=2)
+    assert not (tmp_path / "checkpoints" / "parameters.pt").exists()
+
+
+def test_a_metric_that_is_not_logged_is_named(tmp_path):
+    with pytest.raises(UsageError, match="monitor='loss/vla' is not logged: logged are loss/val"):
+        fit(tmp_path, BestParameters(monitor="loss/vla"))
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_training(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    module = Foreign()
+    with pytest.raises(UsageError, match=r"file.checkpoints cannot be written \(Not a directory\)"):
+        fit(tmp_path / "file", BestParameters(), module=module)
+    assert module.seen == []
+
+
+def test_a_trial_run_writes_nothing(tmp_path):
+    fit(tmp_path, BestParameters(), fast_dev_run=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "kept.ckpt"
+    save_atomically({"epoch": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        save_atomically({"epoch": lambda: 2}, path)
+    assert torch.load(path) == {"epoch": 1}
+    assert os.listdir(tmp_path) == ["kept.ckpt"]
