@@ -1,5 +1,6 @@
 """The console script `descentlab`: what needs no torch is answered before it is imported."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
-    from .cli import run
-
+    try:
+        from .command import run
+    except KeyboardInterrupt:  # imports take seconds
+        print("descentlab: error: interrupted before anything began", file=sys.stderr)
+        return 128 + signal.SIGINT
     return run(words)
 
 
@@ -29,8 +33,11 @@ def _list_configs(words: list[str]) -> int:
     from .configurations import shipped
 
     if words:
+        if words[0] not in ("-h", "--help"):
+            print(f"descentlab: error: configs takes no arguments: {words[0]}", file=sys.stderr)
+            return 2
         print("usage: descentlab configs\n\nList the shipped configs, one line each.")
-        return 0 if words[0] in ("-h", "--help") else 2
+        return 0
     found = shipped()
     width = max(map(len, found))
     for name, path in found.items():

@@ -1,27 +1,25 @@
 """The command line: LightningCLI over any module and data, with the instruments attached."""
 
-import logging
 import os
-import signal
-import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry, MPSAccelerator
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from . import callbacks, datamodules, modules  # noqa: F401  their classes are found by short names
 from .callbacks.instrument import recording
 from .configurations import DEFAULTS, experiment, find
+from .datamodules import ResumableData
 from .errors import RunError, UsageError
-from .evaluation import EVALUATIONS, Evaluation
-from .parsing import Parser, cause
+from .evaluation import EVALUATIONS, Evaluation, loading, read_checkpoint
+from .logger import RunLogger
+from .parsing import Parser, cause, known
 from .run import Run
 
 #: the callbacks of every fit, each with a flag of its own: `--graph_export null`
@@ -37,7 +35,17 @@ INSTRUMENTS = {
 
 
 class SaveConfig(SaveConfigCallback):
-    """Keep the resolved configuration in the run's folder and, as text, in TensorBoard."""
+    """Keep the resolved configuration in the run's folder and, as text, in TensorBoard.
+
+    Attributes:
+        training_began: whether the run came as far as training, so that its folder is kept.
+    """
+
+    training_began = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that training begins."""
+        self.training_began = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save, for a run that has a folder."""
@@ -59,17 +67,24 @@ class DescentCLI(LightningCLI):
         self.words = expand_run(list(args))
         self.words, self.configs = expand_configs(self.words)
         defaults = {"default_config_files": [str(DEFAULTS)]}
+        commands = {name: {**defaults, "description": ABOUT[name]} for name in self.subcommands()}
         super().__init__(
             LightningModule,
-            LightningDataModule,
+            None,  # any DataModule, or none for a module with loaders of its own
             subclass_mode_model=True,
-            subclass_mode_data=True,
             save_config_callback=SaveConfig,
             parser_class=Parser,
-            parser_kwargs={name: dict(defaults) for name in self.subcommands()},
+            parser_kwargs={"description": DESCRIPTION, **commands},
             auto_configure_optimizers=False,
             args=self.words,
         )
+
+    def setup_parser(self, *args: Any) -> None:
+        """Say in the program's help what each command does."""
+        super().setup_parser(*args)
+        commands = self.parser._subcommands_action
+        for command in commands._choices_actions if commands is not None else ():
+            command.help = ABOUT[command.dest]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that were given, whatever this process was started with."""
@@ -113,6 +128,17 @@ class DescentCLI(LightningCLI):
             if arguments.get(key):  # `test --run` may be called from another folder
                 arguments[key] = os.path.abspath(arguments[key])
 
+    def instantiate_classes(self) -> None:
+        """Make model, data and trainer; what is wrong with a value is said in one sentence."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise (cause(error) or error) from error
+        if self.datamodule is None and not is_overridden(LOADERS[str(self.subcommand)], self.model):
+            raise UsageError(
+                f"{type(self.model).__name__} has no data: give --data CLASS, {known('data')}"
+            )
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the instruments for a fit."""
         fitting = self.subcommand == "fit"
@@ -124,27 +150,61 @@ class DescentCLI(LightningCLI):
         attached = [instrument for instrument in attached if instrument is not None]
         if not any(isinstance(one, callbacks.Progress) for one in attached):
             kwargs["enable_progress_bar"] = False
+        settings = {**self._get(self.config_init, "trainer"), **kwargs}
         try:
-            return self._instantiate_trainer(
-                {**self._get(self.config_init, "trainer"), **kwargs}, attached
+            trainer = self._instantiate_trainer(settings, attached)
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise UsageError(_about_trainer(settings["accelerator"], error)) from error
+        if isinstance(trainer.accelerator, MPSAccelerator) and trainer.precision == "64-true":
+            raise UsageError(
+                "trainer.precision = 64-true: mps has no float64: use --trainer.precision 32-true "
+                "or --trainer.accelerator cpu"
             )
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"trainer: {error}") from error
+        return trainer
 
     def before_fit(self) -> None:
-        """Look at the data before a folder is made for the run."""
-        if self.datamodule is not None:
+        """Look at the data and the checkpoint before a folder is made for the run."""
+        if isinstance(self.datamodule, ResumableData):  # ours only read; others may download
             self.datamodule.prepare_data()
+        path = self._get(self.config_init, "ckpt_path")
+        if path is not None and "://" not in path:
+            checkpoint = read_checkpoint(Path(path))
+            if "optimizer_states" not in checkpoint:
+                raise UsageError(
+                    f"--ckpt_path {path} holds parameters alone, from which no run goes on: give "
+                    "the last.ckpt or best.ckpt of a run"
+                )
 
     def fit(self, **kwargs: Any) -> None:
-        """Train; a run that fails says where what it finished is."""
+        """Train; a run that fails says where what it finished is, and leaves no empty folder."""
         try:
-            self.trainer.fit(**kwargs)
+            with loading(kwargs.get("ckpt_path")):
+                self.trainer.fit(**kwargs)
+            if not self._training_began:
+                raise UsageError(
+                    f"nothing is left to train: trainer.max_epochs = {self.trainer.max_epochs} and "
+                    f"trainer.max_steps = {self.trainer.max_steps} are reached: give more"
+                )
         except RunError as error:
             if not self.trainer.loggers:
                 raise
             folder = Run.of(self.trainer).folder
             raise RunError(f"{error}; what was finished before is in {folder}") from error
+        except (UsageError, MisconfigurationException):
+            self._discard_folder()
+            raise
+
+    def _discard_folder(self) -> None:
+        """Remove the folder of a run that did not come as far as training."""
+        if not self._training_began:
+            for logger in self.trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.discard()
+
+    @property
+    def _training_began(self) -> bool:
+        found = [one for one in self.trainer.callbacks if isinstance(one, SaveConfig)]  # type: ignore[attr-defined]
+        return not found or found[0].training_began  # a trial run has none, and no folder
 
     def after_fit(self) -> None:
         """Test the run, if that was asked for."""
@@ -185,8 +245,37 @@ class DescentCLI(LightningCLI):
             )
 
 
+#: where the data of a command come from
+LOADERS = {
+    "fit": "train_dataloader",
+    "validate": "val_dataloader",
+    "test": "test_dataloader",
+    "predict": "predict_dataloader",
+}
+DESCRIPTION = """Gradient descent that can be checked: train, test and look at textbook problems.
+
+Start with `descentlab fit --config linear_regression/split.yaml`; `descentlab configs` lists all
+shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version."""
+ABOUT = {
+    "fit": "Train a model; everything that is found goes into the folder of a run.",
+    "validate": "Measure the losses on the training and validation sets (--run DIR).",
+    "test": "Measure the loss on the test set, with the last and the best parameters (--run DIR).",
+    "predict": "Write the predictions of the last and the best parameters (--run DIR).",
+}
 RUN_HELP = "The folder of a run: its config is taken, and its last and best parameters."
 EPOCH_HELP = "With --run: the parameters after this epoch too (epochs count from 0)."
+
+
+def _about_trainer(accelerator: Any, error: Exception) -> str:
+    """Say what is wrong with the trainer's settings; of an accelerator, which ones are there."""
+    known = {name: entry["accelerator"] for name, entry in AcceleratorRegistry.items()}
+    here = [name for name, kind in known.items() if kind.is_available()]
+    if accelerator in ("auto", *here) or (accelerator == "gpu" and {"cuda", "mps"} & set(here)):
+        return f"trainer: {error}"
+    return (
+        f"--trainer.accelerator {accelerator}: there is none here; this machine has "
+        f"{', '.join(here)}: give one of these, or auto"
+    )
 
 
 def _first(kind: type) -> str:
@@ -207,9 +296,11 @@ def expand_run(words: list[str]) -> list[str]:
     Raises:
         UsageError: if the folder holds no run.
     """
-    for index in range(1, len(words)):
+    for index in reversed(range(1, len(words))):  # the last one wins, as for any flag
         flag, value, _ = _value_of(words, index)
         if flag == "--run" and words[0] in EVALUATIONS:
+            if not value or value.startswith("--"):
+                raise UsageError("--run: give the folder of a run, as `fit` named it at its end")
             config = Run(Path(value)).config
             if not config.is_file():
                 raise UsageError(
@@ -233,39 +324,3 @@ def expand_configs(words: list[str]) -> tuple[list[str], list[Path]]:
             expanded.append(words[index])
             index += 1
     return expanded, paths
-
-
-def run(words: Sequence[str]) -> int:
-    """Run a command and return its exit status: 0, 1 (a failed run) or 2 (wrong use)."""
-    _quiet()
-    try:
-        DescentCLI(words)
-    except (UsageError, MisconfigurationException) as error:
-        return _fail(error, 2)
-    except RunError as error:
-        return _fail(error, 1)
-    except SIGTERMException:
-        return _fail("terminated: what was finished is in the run's folder", 128 + signal.SIGTERM)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-    return 0
-
-
-def _fail(message: object, status: int) -> int:
-    print(f"descentlab: error: {' '.join(str(message).split())}", file=sys.stderr)
-    return status
-
-
-def _quiet() -> None:
-    """Keep Lightning's notes on its own services, and known warnings, out of the output."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
-    warnings.filterwarnings(
-        "ignore", message=".*was deprecated in v4.*", module="jsonargparse|lightning"
-    )
-    for known in (
-        ".*does not have many workers.*",
-        ".*callbacks used to create the checkpoint need to be provided.*",  # a test needs none
-        ".*isinstance.treespec, LeafSpec.*is deprecated.*",  # Lightning's own
-    ):
-        warnings.filterwarnings("ignore", message=known)

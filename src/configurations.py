@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import yaml
+
 from .errors import UsageError
 
 #: in an installed package beside this file; in a checkout at its top
@@ -21,15 +23,29 @@ def find(name: str) -> Path:
     """Return the config of a path, or of a shipped config's name.
 
     Raises:
-        UsageError: if there is neither.
+        UsageError: if there is neither, or what is there is no config.
     """
     for candidate in (Path(name), FOLDER / name, FOLDER / f"{name}.yaml"):
         if candidate.is_file():
+            _check(candidate)
             return candidate
     raise UsageError(
         f"there is no config {name}, neither here nor among the shipped ones: "
         "`descentlab configs` lists those"
     )
+
+
+def _check(path: Path) -> None:
+    """Refuse a file that is not YAML, or holds no keys."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise UsageError(f"{path}{place} cannot be read as YAML: {problem}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is no config: give a YAML file with keys such as model and data")
 
 
 def experiment(paths: list[Path]) -> str | None:

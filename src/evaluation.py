@@ -2,18 +2,58 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
 
 from .callbacks.summary import parameter_values
 from .errors import UsageError
 from .run import Run
 
 EVALUATIONS = ("validate", "test", "predict")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        UsageError: if there is no such file, or it is no checkpoint.
+    """
+    if not path.is_file():
+        raise UsageError(f"--ckpt_path {path}: there is no such file: give a .ckpt file of a run")
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything for a file that it did not write
+        raise UsageError(
+            f"{path} is not a checkpoint, or is damaged: give a .ckpt file of a run"
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"epoch", "state_dict"} <= checkpoint.keys():
+        raise UsageError(f"{path} is not a checkpoint: give a .ckpt file of a run")
+    return checkpoint
+
+
+@contextmanager
+def loading(path: str | Path | None) -> Iterator[None]:
+    """Say in one sentence that the parameters of a checkpoint do not fit a model.
+
+    Args:
+        path: the checkpoint that is loaded inside, for the message.
+
+    Raises:
+        UsageError: in place of PyTorch's RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        details = " ".join(str(error).split())
+        raise UsageError(f"{path} does not fit the configured model: {details}") from error
 
 
 class Evaluation:
@@ -60,10 +100,18 @@ class Evaluation:
             raise UsageError(
                 f"--run {run.folder}: there is no checkpoints/last.ckpt: no epoch was finished"
             )
+        kept = _after_epoch(run, epoch) if epoch is not None else None
         columns = {name: self._measured(path) for name, path in found.items()}
-        if epoch is not None:
-            columns[f"epoch {epoch}"] = self._after_epoch(run, epoch, found["last"])
-        return self._report(columns, run.folder)
+        if kept is not None:
+            self.module.load_state_dict(kept, strict=False)
+            columns[f"epoch {epoch}"] = {"epoch": epoch, **self._loop(None)}
+        try:
+            return self._report(columns, run.folder)
+        except OSError as error:
+            raise UsageError(
+                f"--run {run.folder}: the results cannot be written there ({error.strerror}): make "
+                "the folder writable, or copy it"
+            ) from error
 
     def of_checkpoint(self, path: Path) -> str:
         """Evaluate the parameters of one checkpoint; nothing is written.
@@ -71,47 +119,23 @@ class Evaluation:
         Raises:
             UsageError: if there is no such file.
         """
-        if not path.is_file():
-            raise UsageError(f"--ckpt_path {path}: there is no such file")
         return self._table({path.name: self._measured(path)})
 
     def _measured(self, path: Path) -> dict[str, Any]:
         """Load a checkpoint's parameters and run the loop over the data."""
-        try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-            epoch = checkpoint["epoch"]
-        except Exception as error:
-            raise UsageError(f"{path} is not a checkpoint: {error}") from error
-        return {"epoch": epoch, **self._loop(str(path))}
+        return {"epoch": read_checkpoint(path)["epoch"], **self._loop(str(path))}
 
     def _loop(self, path: str | None) -> dict[str, Any]:
         loop = getattr(self.trainer, self.kind)
         quiet = {} if self.kind == "predict" else {"verbose": False}
-        try:
+        with loading(path):
             found = loop(
                 self.module, datamodule=self.data, ckpt_path=path, weights_only=True, **quiet
             )
-        except RuntimeError as error:
-            if "loading state_dict" not in str(error):
-                raise
-            raise UsageError(f"{path} does not fit the configured model: {error}") from error
         if self.kind == "predict":
             return {"predictions": torch.cat(found).tolist()}
         metrics = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
         return {**metrics, "parameters": parameter_values(self.module)}
-
-    def _after_epoch(self, run: Run, epoch: int, any_checkpoint: Path) -> dict[str, Any]:
-        """Evaluate the parameters that `parameters.pt` holds for an epoch."""
-        history = run.checkpoints / "parameters.pt"
-        if not history.is_file():
-            raise UsageError(f"--epoch {epoch}: {history} is missing: no epochs were kept")
-        stacked = torch.load(history, map_location="cpu", weights_only=True)
-        epochs = stacked.pop("epoch").tolist()
-        if epoch not in epochs:
-            raise UsageError(f"--epoch {epoch}: {history} holds epochs {epochs[0]} to {epochs[-1]}")
-        values = {name: rows[epochs.index(epoch)] for name, rows in stacked.items()}
-        self.module.load_state_dict(values, strict=False)
-        return {"epoch": epoch, **self._loop(None)}
 
     def _report(self, columns: dict[str, dict[str, Any]], folder: Path) -> str:
         if self.kind == "predict":
@@ -139,6 +163,18 @@ class Evaluation:
             for tag in tags
         ]
         return "\n" + "\n".join(lines)
+
+
+def _after_epoch(run: Run, epoch: int) -> dict[str, Tensor]:
+    """Return the parameters that `parameters.pt` holds for an epoch."""
+    history = run.checkpoints / "parameters.pt"
+    if not history.is_file():
+        raise UsageError(f"--epoch {epoch}: {history} is missing: no epochs were kept")
+    stacked = torch.load(history, map_location="cpu", weights_only=True)
+    epochs = stacked.pop("epoch").tolist()
+    if epoch not in epochs:
+        raise UsageError(f"--epoch {epoch}: {history} holds epochs {epochs[0]} to {epochs[-1]}")
+    return {name: rows[epochs.index(epoch)] for name, rows in stacked.items()}
 
 
 def _by_short_name(column: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The logger of a run: TensorBoard events and a table, in one folder of its own."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ class RunLogger(TensorBoardLogger):
                 f"{folder} holds another run: choose another --trainer.logger.version, or leave it "
                 "out for the next free number"
             )
+
+    @rank_zero_only
+    def discard(self) -> None:
+        """Remove the folder that this logger made, for a run that never began."""
+        if self._table is not None:
+            self.finalize("failed")
+            shutil.rmtree(self.log_dir, ignore_errors=True)
 
     def _free_number(self) -> int:
         number = self._get_next_version()

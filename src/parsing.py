@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from .datamodules import ResumableData
 from .errors import UsageError
 from .objectives import Objective
 
 #: where the classes for a key are, and what they are all kinds of
 HOMES: dict[str, tuple[tuple[str, ...], type]] = {
     "model": (("descentlab.modules",), LightningModule),
-    "data": (("descentlab.datamodules",), LightningDataModule),
+    "data": (("descentlab.datamodules",), ResumableData),
     "objective": (("descentlab.objectives",), Objective),
     "optimizer": (("descentlab.optimizers", "torch.optim"), Optimizer),
     "lr_scheduler": (("torch.optim.lr_scheduler",), LRScheduler),
@@ -109,13 +110,19 @@ def _about_key(keys: list[str], message: str) -> str:
         return f"{flag}.{found[1]}: {_unaccepted(found[1], message)}"
     value = _given(inner)
     if found := re.search(r"Multiple subclasses with name \S+\..*?: (.*)\.", inner):
-        return f"{flag} {value}: there are several of this name; give one of {found[1]}"
+        return (
+            f"{flag} {value}: there are several of this name; give {found[1].replace(', ', ' or ')}"
+        )
     name = keys[-1].rsplit(".", 1)[-1]
+    if found := re.search(r"to be a function that returns <class '(.*?)'>", inner):
+        return f"{flag} {value}: annotate the function with what it returns: `-> {found[1]}`"
     if name in HOMES:
         return f"{flag} {value}: there is no such {name}; give {known(name)}, or an import path"
-    expected = dict.fromkeys(re.findall(r"Expected (?:an? )?(.+?)(?:\. Got value|$)", inner, re.M))
+    before = re.split(r"(?:Got|Given) value", inner)[0]
+    expected = re.findall(r"Expected (?:an? )?(.+?)\.? *$", before, re.M)
     if expected:
-        return f"{flag} {value}: give {' or '.join(map(_named, expected))}"
+        allowed = " or ".join(map(_named, expected)).split(" or ")
+        return f"{flag} {value}: give {' or '.join(dict.fromkeys(allowed))}"
     return f"{flag}: {' '.join(inner.split(':', 1)[1].split())}"
 
 
@@ -168,7 +175,9 @@ def _classes(home: str, base: type) -> list[str]:
 
 
 def _named(type_: str) -> str:
+    if "import path string" in type_ or "either not accessible" in type_:
+        return "a class"
     bare = re.sub(r"^<class '(.*)'>$", r"\1", type_)
     if choices := re.match(r"typing\.Literal\[(.*)\]", bare):
         return choices[1].replace("'", "").replace(", ", " or ")
-    return TYPES.get(bare, bare)
+    return TYPES.get(bare, bare.rsplit(".", 1)[-1])

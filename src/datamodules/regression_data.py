@@ -43,7 +43,7 @@ class RegressionData(ResumableData):
         indices: the row numbers of each set; only `train` without a split.
 
     Raises:
-        UsageError: an argument is wrong or, in `setup`, the data are.
+        UsageError: an argument is wrong or, in `prepare_data` or `setup`, the data are.
     """
 
     features: int
@@ -78,24 +78,32 @@ class RegressionData(ResumableData):
         self.split = split
         self.random_state = random_state
         self._sets: dict[str, tuple[Tensor, Tensor]] = {}
+        self._read: tuple[Tensor, Tensor] | None = None  # by prepare_data, until setup
+
+    def prepare_data(self) -> None:
+        """Read and look at the data once, before anything is made for a run; `setup` takes it."""
+        if self._read is None and not self._sets:
+            self._read = self._pair()
+            self.indices = self._split_of(len(self._read[0]))
 
     def setup(self, stage: str) -> None:
-        """Read, cast and split the data; in `fit`, keep the split in the run's folder.
+        """Cast and split the data; in `fit`, keep the split in the run's folder.
 
         Args:
             stage: `fit`, `validate`, `test` or `predict`.
         """
         super().setup(stage)
-        x, y = self._read()
-        x, y = _cast("the inputs", x, self.dtype), _cast("the targets", y, self.dtype)
-        self.features = x.shape[1]
-        self._sets = {"all": (x, y)}
-        if self.split is None:
-            self.indices = {"train": torch.arange(len(x))}
-            self._sets["train"] = (x, y)
-        else:
-            self.indices = split_rows(len(x), self.split, self.random_state)
-            self._sets |= {name: (x[rows], y[rows]) for name, rows in self.indices.items()}
+        if self._sets and self._sets["all"][0].dtype != self.dtype:
+            self._sets = {}  # they were cast for another trainer
+        self.prepare_data()
+        if self._read is not None:
+            x, y = self._read
+            x, y = _cast("the inputs", x, self.dtype), _cast("the targets", y, self.dtype)
+            self._read = None
+            self.features = x.shape[1]
+            self._sets = {"all": (x, y)}
+            for name, rows in self.indices.items():
+                self._sets[name] = (x[rows], y[rows]) if self.split else (x, y)
         if stage == "fit":
             self._keep_split()
 
@@ -126,10 +134,15 @@ class RegressionData(ResumableData):
     def _whole(self, name: str) -> TensorLoader:
         return TensorLoader(*self._sets[name], batch_size=WHOLE)
 
-    def _read(self) -> tuple[Tensor, Tensor]:
+    def _pair(self) -> tuple[Tensor, Tensor]:
         if self.x_path is not None and self.y_path is not None:
             return regression_pair(self.x_path, self.y_path)
         return noisy_line(self.line) if self.source == "line" else diabetes(self.column)
+
+    def _split_of(self, rows: int) -> dict[str, Tensor]:
+        if self.split is None:
+            return {"train": torch.arange(rows)}
+        return split_rows(rows, self.split, self.random_state)
 
     def _keep_split(self) -> None:
         trainer = self.trainer

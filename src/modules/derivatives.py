@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -102,6 +103,7 @@ def comparisons(objective: Objective, points: Tensor, orders: int = 2) -> list[C
     Returns:
         The rows of `descentlab.objectives.compare` at all points, point by point.
     """
+    objective(points[0])  # says what is wrong with the shape, which the closed forms do not
     rows = [row for point in points for row in compare(objective, point, range(1, orders + 1))]
     if isinstance(objective, WithoutClosedForm):
         return [row for row in rows if CLOSED_FORM not in (row.method_a, row.method_b)]
@@ -168,7 +170,9 @@ def following(objective: Objective, points: Tensor) -> Iterator[Tensor]:
     with torch.inference_mode(False), torch.enable_grad():
         try:
             yield points.double().clone()  # a clone is no inference tensor
-        except (RuntimeError, TypeError, IndexError) as error:
+        except UsageError:
+            raise
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
             raise UsageError(
                 f"objective {objective.name} cannot be differentiated at points of shape "
                 f"{tuple(points.shape[1:])}: {error}"
@@ -192,7 +196,7 @@ class Derivatives(LightningModule):
         UsageError: if orders is neither 1 nor 2.
     """
 
-    def __init__(self, objective: Objective | Function, orders: int = 2) -> None:
+    def __init__(self, objective: Objective | Callable[..., Any], orders: int = 2) -> None:
         super().__init__()
         if orders not in (1, 2):
             raise UsageError(f"orders = {orders}: derivatives are evaluated up to order 1 or 2")
@@ -254,9 +258,8 @@ class Derivatives(LightningModule):
         wrong = [row for row in self._rows if not row.agrees]
         if wrong:
             points = len({str(row.point) for row in wrong})
-            raise RunError(
-                f"{max(wrong, key=share_of_bound)}; derivatives differ at {points} points"
-            )
+            worst = max(wrong, key=share_of_bound)
+            raise RunError(f"{worst}; {points} of {self._count} points have such a difference")
 
     def _draw(self, path: Path, points: Tensor, found: Sequence[Tensor]) -> None:
         """Keep the figure in the run's folder and in TensorBoard, where there is one."""

@@ -64,8 +64,21 @@ class LinearRegression(DescentModule):
             self._make_slope(features)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the number of features from a checkpoint."""
-        self._make_slope(len(checkpoint["state_dict"]["slope"]))
+        """Take the number of features from a checkpoint.
+
+        Raises:
+            UsageError: if the checkpoint is of another model, or of another number of features.
+        """
+        saved = checkpoint["state_dict"].get("slope")
+        if saved is None:
+            raise UsageError("the checkpoint is of another model: there is no slope in it")
+        if self.slope is not None and self.slope.shape != saved.shape:
+            raise UsageError(
+                f"the checkpoint has {len(saved)} features, and the configured model or its data "
+                f"have {len(self.slope)}: give a checkpoint of the same, or begin a new run"
+            )
+        self._make_slope(len(saved))
+        super().on_load_checkpoint(checkpoint)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the prediction, (n,), for x, (n, d)."""

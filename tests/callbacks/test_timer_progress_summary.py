@@ -124,6 +124,11 @@ def test_an_instrument_has_no_hook_that_it_does_not_use():
         def on_train_batch_end(self, *args):
             raise AssertionError
 
+    class Louder(Quiet):
+        def on_train_batch_start(self, *args):
+            super().on_train_batch_start(*args)
+
+    Louder().on_train_batch_start(None, None, None, 0)
     quiet = Quiet()
     assert [hook for hook in STEP_HOOKS if callable(getattr(quiet, hook))] == ["on_train_batch_end"]
     quiet.retire("on_train_batch_end")

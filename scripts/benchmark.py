@@ -1,0 +1,1 @@
+"""Measure what the documentation claims about speed: `python scripts/benchmark.py [CASE]`."""

@@ -1,0 +1,150 @@
+"""The alternatives to a fit: the loop of the handout, a leaner one, and a stock Lightning project.
+
+All of them train the same line on the same batches in the same order and keep the same outputs: the
+loss of every update, both sets' losses and the parameters after every epoch.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+from ..datamodules import Line, noisy_line, permutation, split_rows
+
+LEARNING_RATE = 0.01
+BATCH_SIZE = 32
+SEED = 42
+
+
+@dataclass
+class Outputs:
+    """What every contender keeps."""
+
+    batch_losses: list[float] = field(default_factory=list)
+    epoch_losses: list[tuple[float, float]] = field(default_factory=list)
+    parameters: list[list[Tensor]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Points near a line, and how they are split into a training and a validation set."""
+
+    all_x: Tensor
+    all_y: Tensor
+    indices: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, updates_per_epoch: int) -> "Problem":
+        """Return a problem whose training set makes that many batches."""
+        rows = BATCH_SIZE * updates_per_epoch * 5 // 4
+        x, y = noisy_line(Line(size=rows))
+        return cls(x.float(), y.float(), split_rows(rows, (0.8, 0.1, 0.1), SEED))
+
+    def rows(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of the set of that name."""
+        return self.all_x[self.indices[name]], self.all_y[self.indices[name]]
+
+
+class EpochOrder(Sampler[int]):
+    """The order of each epoch that `TensorLoader` has too, as torch's RandomSampler gives its own."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.epoch = rows, 0
+
+    def __iter__(self) -> Iterator[int]:
+        order = permutation(SEED, self.epoch, self.rows).tolist()
+        self.epoch += 1
+        return iter(order)
+
+    def __len__(self) -> int:
+        return self.rows
+
+
+def loader(problem: Problem) -> DataLoader[tuple[Tensor, ...]]:
+    """Return the handout's loader."""
+    dataset = TensorDataset(*problem.rows("train"))
+    return DataLoader(dataset, batch_size=BATCH_SIZE, sampler=EpochOrder(len(dataset)))
+
+
+def plain(problem: Problem, epochs: int, sliced: bool = False) -> Outputs:
+    """Run the handout's loop, over a DataLoader or over tensors split once an epoch."""
+    slope, bias = torch.zeros(1, requires_grad=True), torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.SGD([slope, bias], lr=LEARNING_RATE)
+    kept = Outputs()
+    batches = loader(problem)
+    train, val = problem.rows("train"), problem.rows("val")
+
+    def mean_squared_error(x: Tensor, y: Tensor) -> Tensor:
+        return ((x @ slope + bias - y) ** 2).mean()
+
+    for epoch in range(epochs):
+        for x, y in _split(train, epoch) if sliced else batches:
+            optimizer.zero_grad()
+            loss = mean_squared_error(x, y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            kept.batch_losses.append(loss.item())
+        with torch.no_grad():
+            losses = (mean_squared_error(*train).item(), mean_squared_error(*val).item())
+            kept.epoch_losses.append(losses)
+            kept.parameters.append([slope.clone(), bias.clone()])
+    return kept
+
+
+def _split(rows: tuple[Tensor, Tensor], epoch: int) -> Iterator[tuple[Tensor, ...]]:
+    order = permutation(SEED, epoch, len(rows[0]))
+    return zip(*(part[order].split(BATCH_SIZE) for part in rows), strict=True)
+
+
+class Stock(LightningModule):
+    """What a newcomer to Lightning writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 1)
+        nn.init.zeros_(self.line.weight)
+        nn.init.zeros_(self.line.bias)
+
+    def _loss(self, batch: list[Tensor]) -> Tensor:
+        x, y = batch
+        return nn.functional.mse_loss(self.line(x)[:, 0], y)
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """Return the loss, logged for the step and for the epoch."""
+        loss = self._loss(batch)
+        self.log("loss/train", loss, on_step=True, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        """Log the loss."""
+        self.log("loss/val", self._loss(batch), prog_bar=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return plain SGD."""
+        return torch.optim.SGD(self.parameters(), lr=LEARNING_RATE)
+
+
+def stock(problem: Problem, epochs: int) -> None:
+    """Run a stock Lightning project with the same outputs: its loggers, two checkpoints, its bar."""
+    validation = DataLoader(TensorDataset(*problem.rows("val")), batch_size=BATCH_SIZE)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = Trainer(
+            max_epochs=epochs,
+            accelerator="cpu",
+            logger=[TensorBoardLogger(folder), CSVLogger(folder)],
+            callbacks=[
+                ModelCheckpoint(monitor="loss/val", filename="best"),
+                ModelCheckpoint(filename="last", enable_version_counter=False),
+            ],
+            log_every_n_steps=1,
+            enable_model_summary=False,
+        )
+        trainer.fit(Stock(), loader(problem), validation)

@@ -1,0 +1,141 @@
+"""Runs of the public commands, in this process: each once, however many entries ask for it."""
+
+import contextlib
+import csv
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..__main__ import main
+from ..errors import RunError
+from ..run import Run
+
+#: the instruments of `fit` that an entry does without, unless it asks for one
+COSTLY = ("learning_curves", "graph_export", "accelerator_timer")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended, and the folder that holds what it wrote.
+
+    Args:
+        folder: the run's folder.
+        status: the exit status.
+        message: what it wrote to the standard error.
+    """
+
+    folder: Path
+    status: int
+    message: str
+
+    @property
+    def run(self) -> Run:
+        """The places inside the folder."""
+        return Run(self.folder)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the content of `facts.json`, `summary.json`, `test.json` or another one."""
+        content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return content
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the parameters after every epoch, stacked along the first axis."""
+        stacked: dict[str, Tensor] = torch.load(
+            self.run.checkpoints / "parameters.pt", weights_only=True
+        )
+        stacked.pop("epoch")
+        return stacked
+
+    def losses(self) -> list[float]:
+        """Return the loss of every update, in order."""
+        return [float(row["loss"]) for row in self.rows(self.run.batch_losses)]
+
+    def set_losses(self, name: str) -> list[float]:
+        """Return the loss on a set (`train` or `val`), before any update and after every epoch."""
+        rows = self.rows(self.folder / "metrics.csv")
+        return [float(row[f"loss/{name}"]) for row in rows if row.get(f"loss/{name}")]
+
+    def table(self) -> list[dict[str, float]]:
+        """Return the rows of `derivatives.csv`."""
+        rows = self.rows(self.folder / "derivatives.csv")
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+
+    @staticmethod
+    def rows(path: Path) -> list[dict[str, str]]:
+        """Return the rows of a CSV file, by the names of its columns."""
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+class Runs:
+    """Run public commands, and remember what has been run.
+
+    Args:
+        folder: where the runs' folders are made.
+
+    Attributes:
+        asked: the commands that were asked for since this was last emptied, as one would type them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+        self._finished: dict[tuple[str, ...], Finished] = {}
+
+    def __call__(
+        self,
+        kind: str,
+        config: str,
+        *flags: str,
+        keep: tuple[str, ...] = (),
+        fails: bool = False,
+    ) -> Finished:
+        """Run a command, or return what it left when it was run before.
+
+        Args:
+            kind: `fit`, `predict` or another subcommand.
+            config: a shipped config's name.
+            flags: further words, as on the command line.
+            keep: the costly instruments that are wanted: `learning_curves`, `graph_export`,
+                `accelerator_timer`. The others are switched off; they change no figure.
+            fails: whether the command is to end with a status other than 0.
+
+        Raises:
+            RunError: if it ends with another status than it should.
+        """
+        shown = [kind, "--config", config, *flags]
+        self.asked.append(" ".join(["descentlab", *map(_quoted, shown)]))
+        key = (*shown, "keeping", *keep)
+        if key not in self._finished:
+            self._finished[key] = self._run(shown, keep)
+        finished = self._finished[key]
+        if (finished.status != 0) is not fails:
+            raise RunError(f"{self.asked[-1]} ended with {finished.status}: {finished.message}")
+        return finished
+
+    def _run(self, shown: list[str], keep: tuple[str, ...]) -> Finished:
+        name = f"run_{len(self._finished)}"
+        words = [*shown, "--trainer.logger.save_dir", str(self.folder)]
+        words += ["--trainer.logger.name", "runs", "--trainer.logger.version", name]
+        if shown[0] == "fit":
+            words += ["--progress", "null"]
+            words += [word for off in COSTLY if off not in keep for word in (f"--{off}", "null")]
+        errors = io.StringIO()
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(errors),
+            warnings.catch_warnings(),
+        ):
+            status = main(words)
+        message = errors.getvalue().strip().rsplit("\n", 1)[-1]
+        return Finished(self.folder / "runs" / name, status, message)
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if set(word) & set(' []{}*$"') else word

@@ -1,0 +1,52 @@
+"""A demonstration as a module that has nothing to train: `predict` runs it and writes its facts."""
+
+import json
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+
+from ..demonstrations import Demonstration
+from ..graphs import to_png, to_svg
+from ..run import Run
+
+
+class AutogradFacts(LightningModule):
+    """Run a demonstration, and keep what it shows in the run's folder.
+
+    `predict` writes `facts.json` and, for what the demonstration draws, `graphs/NAME.dot`, `.svg`
+    and `.png`. The DataModule `Steps` drives it: it needs no data.
+
+    Args:
+        demonstration: a class of `descentlab.demonstrations`.
+    """
+
+    def __init__(self, demonstration: Demonstration) -> None:
+        super().__init__()
+        self.demonstration = demonstration
+        self._facts: dict[str, Any] = {}
+        self._graphs: dict[str, str] = {}
+
+    def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        """Run the demonstration, with autograd on, and return its facts."""
+        with torch.inference_mode(False), torch.enable_grad():
+            self._facts = self.demonstration.facts()
+            self._graphs = self.demonstration.graphs()
+        return self._facts
+
+    def on_predict_end(self) -> None:
+        """Write and print the facts, and paint the graphs."""
+        if not self.trainer.is_global_zero or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        run = Run.of(self.trainer)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        path = run.folder / "facts.json"
+        text = json.dumps(self._facts, indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
+        for name, dot in self._graphs.items():
+            run.graphs.mkdir(exist_ok=True)
+            svg = to_svg(dot)
+            (run.graphs / f"{name}.dot").write_text(dot, encoding="utf-8")
+            (run.graphs / f"{name}.svg").write_text(svg, encoding="utf-8")
+            (run.graphs / f"{name}.png").write_bytes(to_png(svg))
+        self.print(f"{text}\nwritten to {path}")
