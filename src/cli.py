@@ -153,7 +153,7 @@ class DescentCLI(LightningCLI):
         settings = {**self._get(self.config_init, "trainer"), **kwargs}
         try:
             trainer = self._instantiate_trainer(settings, attached)
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             raise UsageError(_about_trainer(settings["accelerator"], error)) from error
         if isinstance(trainer.accelerator, MPSAccelerator) and trainer.precision == "64-true":
             raise UsageError(

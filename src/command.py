@@ -75,6 +75,7 @@ def _quiet() -> None:
         r"\s*By default only one JsonargparseDeprecationWarning",
         "Detected pickle protocol",  # of a file that is refused in our own words
         ".*does not have many workers.*",
+        ".*is smaller than the logging interval.*",  # our instruments keep every update
         ".*callbacks used to create the checkpoint need to be provided.*",  # a test needs none
         ".*isinstance.treespec, LeafSpec.*is deprecated.*",  # Lightning's own
     ):

@@ -32,7 +32,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} is not a checkpoint, or is damaged: give a .ckpt file of a run"
         ) from error
-    if not isinstance(checkpoint, dict) or not {"epoch", "state_dict"} <= checkpoint.keys():
+    wanted = {"epoch", "state_dict", "pytorch-lightning_version"}
+    if not isinstance(checkpoint, dict) or not wanted <= checkpoint.keys():
         raise UsageError(f"{path} is not a checkpoint: give a .ckpt file of a run")
     return checkpoint
 

@@ -2,18 +2,24 @@
 
 import os
 import shutil
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
 from .errors import UsageError
+from .event_records import scalar_records
 
 #: one chart with both losses, beside TensorBoard's chart for each tag
 LAYOUT = {"loss": {"training and validation": ["Multiline", ["loss/train", "loss/val"]]}}
+
+SAVE_EVERY = 5.0  # seconds after which what was logged is on the disk, and TensorBoard shows it
 
 
 class RunLogger(TensorBoardLogger):
@@ -36,6 +42,7 @@ class RunLogger(TensorBoardLogger):
     ) -> None:
         super().__init__(save_dir, name=name or "run", version=version, default_hp_metric=False)
         self._table: ExperimentWriter | None = None
+        self._next_save = 0.0
 
     @rank_zero_only
     def take_folder(self) -> None:
@@ -104,10 +111,31 @@ class RunLogger(TensorBoardLogger):
         super().log_metrics({tag: value for tag, value in metrics.items() if tag != "epoch"}, step)
         if self._table is not None:
             self._table.log_metrics(metrics, step)
+        if time.monotonic() >= self._next_save:
+            self.save()
+
+    @rank_zero_only
+    def log_series(self, tag: str, values: Sequence[float], first_step: int) -> None:
+        """Write one value a step to TensorBoard, all at once."""
+        if not values:
+            return
+        self.experiment.flush()  # so that nothing else is about to write to the file
+        records = scalar_records(tag, np.array(values, np.float32), first_step, time.time())
+        (events,) = Path(self.log_dir).glob("events.out.tfevents.*")
+        with events.open("ab") as file:
+            file.write(records)
 
     @rank_zero_only
     def save(self) -> None:
         """Bring both to the disk."""
+        self._next_save = time.monotonic() + SAVE_EVERY
         self.experiment.flush()
         if self._table is not None:
             self._table.save()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Bring both to the disk and close them, however the run ended."""
+        if self._experiment is not None:
+            self.save()
+        super().finalize(status)

@@ -9,6 +9,8 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from .logger import RunLogger
+
 
 @dataclass(frozen=True)
 class Run:
@@ -76,10 +78,12 @@ def tensorboard(trainer: Trainer) -> Any | None:
 
 def log_series(trainer: Trainer, tag: str, values: list[float], first_step: int) -> None:
     """Write one value a step to the trainer's TensorBoard, where there is one."""
-    writer = tensorboard(trainer)
-    if writer is not None:
-        for step, value in enumerate(values, start=first_step):
-            writer.add_scalar(tag, value, step)
+    for logger in trainer.loggers:
+        if isinstance(logger, RunLogger):
+            logger.log_series(tag, values, first_step)
+        elif isinstance(logger, TensorBoardLogger):
+            for step, value in enumerate(values, start=first_step):
+                logger.experiment.add_scalar(tag, value, step)
 
 
 def save_atomically(content: Any, path: Path) -> None:

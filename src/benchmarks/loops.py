@@ -100,7 +100,7 @@ def plain(problem: Problem, epochs: int, sliced: bool = False) -> Outputs:
 
 def _split(rows: tuple[Tensor, Tensor], epoch: int) -> Iterator[tuple[Tensor, ...]]:
     order = permutation(SEED, epoch, len(rows[0]))
-    return zip(*(part[order].split(BATCH_SIZE) for part in rows), strict=True)
+    return zip(*(torch.split(part[order], BATCH_SIZE) for part in rows), strict=True)
 
 
 class Stock(LightningModule):

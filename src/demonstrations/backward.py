@@ -1,4 +1,4 @@
-"""What backward does to gradients: it adds to them, it frees the graph, and it keeps only leaves'."""
+"""What backward does: it adds to gradients, frees its graph, and keeps those of leaves only."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,7 +48,7 @@ class RepeatedBackward(Demonstration):
     b: tuple[float, ...] = (6.0, 4.0)
 
     def facts(self) -> dict[str, Any]:
-        """Return, for each step, the gradients kept before, the step's own, and those kept after."""
+        """Return, for each step, the gradients kept before it, its own, and those kept after."""
         rows = [torch.tensor(start, requires_grad=True) for start in (self.a, self.b)]
         optimizer = torch.optim.SGD(rows, lr=self.lr)
         seen = []
@@ -58,7 +58,7 @@ class RepeatedBackward(Demonstration):
             before = _kept(rows)
             loss = CubicMinusSquare()(torch.stack(rows))
             own = torch.autograd.grad(loss, rows, retain_graph=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             seen.append(
                 {
                     "loss": loss.item(),
@@ -99,7 +99,7 @@ class AccumulatedGradients(Demonstration):
         seen = []
 
         def backward() -> Tensor:
-            (self.factor * x**2).backward()
+            torch.autograd.backward(self.factor * x**2)
             if x.grad is None:
                 raise UsageError("backward left no gradient at x")
             seen.append(x.grad.item())
@@ -131,7 +131,7 @@ class FreedGraph(Demonstration):
         """Return the first gradient, and what torch says to the second backward."""
         x = torch.tensor(self.x, requires_grad=True)
         y = self.c * torch.sin(x) + x + self.c
-        y.backward()
+        torch.autograd.backward(y)
         gradient = None if x.grad is None else x.grad.item()
         return {"gradient": gradient, "error": refusal(y.backward)}
 
@@ -172,7 +172,7 @@ class RetainedGradients(Demonstration):
         y = torch.dot(b, x)
         y.retain_grad()
         z = outer(y)
-        z.backward()
+        torch.autograd.backward(z)
         at_y, at_x = (_gradient(tensor) for tensor in (y, x))
         jacobian = jacrev(lambda point: torch.dot(b, point))(x.detach())
         whole = jacfwd(lambda point: outer(torch.dot(b, point)))(x.detach())

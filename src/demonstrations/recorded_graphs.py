@@ -41,7 +41,7 @@ class SineGraph(Demonstration):
     def facts(self) -> dict[str, Any]:
         """Return the value, the leaves that require a gradient, and the gradients."""
         y, leaves = self._recorded()
-        y.backward()
+        torch.autograd.backward(y)
         gradients = {
             name: None if leaf.grad is None else leaf.grad.item() for name, leaf in leaves.items()
         }
@@ -61,7 +61,9 @@ class SineGraph(Demonstration):
 
 @dataclass(frozen=True)
 class RegressionGraph(Demonstration):
-    r"""The mean squared error of a linear prediction, :math:`\frac1n \sum_i (x_i^\top\theta - y_i)^2`.
+    r"""The mean squared error of a linear prediction.
+
+    .. math:: E(\theta) = \frac1n \sum_i (x_i^\top\theta - y_i)^2
 
     The targets are the row means of X, so they depend on X too where it requires a gradient.
 

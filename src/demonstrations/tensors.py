@@ -72,7 +72,7 @@ def _gpus() -> list[str]:
 
 @dataclass(frozen=True)
 class NumpyConversion(Demonstration):
-    """Points at equal distances by NumPy and by torch, their types, and the way from one to the other.
+    """Points at equal distances by NumPy and by torch, their types, and the ways between both.
 
     Args:
         count: how many points.

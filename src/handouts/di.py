@@ -25,7 +25,7 @@ TEN_POINTS = "[-5.0000, -3.8889, -2.7778, -1.6667, -0.5556, 0.5556, 1.6667, 2.77
 ENTRIES = (
     Entry(
         "DI-1",
-        "Ten points from −5 to 5, by NumPy and by torch",
+        "Ten points from -5 to 5, by NumPy and by torch",
         (
             Wording("type in torch", "float32"),
             Wording("type from NumPy", "float64"),
@@ -51,7 +51,7 @@ ENTRIES = (
         (
             Figures("y", "5.1232"),
             Wording("leaves that require grad", "x"),
-            Wording("nodes", "AccumulateGrad, AddBackward0 ×2, MulBackward0, SinBackward0, x, y"),
+            Wording("nodes", "AccumulateGrad, AddBackward0 (2), MulBackward0, SinBackward0, x, y"),
             Wording(
                 "edges",
                 "AccumulateGrad → AddBackward0, AccumulateGrad → SinBackward0, "
@@ -69,11 +69,11 @@ ENTRIES = (
             Figures("y", "5.1232"),
             Wording("leaves that require grad", "x, c"),
             Wording(
-                "nodes", "AccumulateGrad ×2, AddBackward0 ×2, MulBackward0, SinBackward0, c, x, y"
+                "nodes", "AccumulateGrad (2), AddBackward0 (2), MulBackward0, SinBackward0, c, x, y"
             ),
             Wording(
                 "edges",
-                "AccumulateGrad → AddBackward0 ×2, AccumulateGrad → MulBackward0, "
+                "AccumulateGrad → AddBackward0 (2), AccumulateGrad → MulBackward0, "
                 "AccumulateGrad → SinBackward0, AddBackward0 → AddBackward0, AddBackward0 → y, "
                 "MulBackward0 → AddBackward0, SinBackward0 → MulBackward0, c → AccumulateGrad, "
                 "x → AccumulateGrad",
@@ -131,12 +131,12 @@ ENTRIES = (
             Wording("leaves with X", "theta, X"),
             Wording(
                 "nodes with X",
-                "AccumulateGrad ×2, MeanBackward0, MeanBackward1, MmBackward0, PowBackward0, "
+                "AccumulateGrad (2), MeanBackward0, MeanBackward1, MmBackward0, PowBackward0, "
                 "SubBackward0, X, error, theta",
             ),
             Wording(
                 "edges with X",
-                "AccumulateGrad → MeanBackward1, AccumulateGrad → MmBackward0 ×2, "
+                "AccumulateGrad → MeanBackward1, AccumulateGrad → MmBackward0 (2), "
                 "MeanBackward0 → error, MeanBackward1 → SubBackward0, MmBackward0 → SubBackward0, "
                 "PowBackward0 → MeanBackward0, SubBackward0 → PowBackward0, X → AccumulateGrad, "
                 "theta → AccumulateGrad",
@@ -149,7 +149,7 @@ ENTRIES = (
     ),
     Entry(
         "DI-10",
-        "θ cos 4θ + 2|θ| on [−5, 5]: the kink, and the other minima",
+        "θ cos 4θ + 2|θ| on [-5, 5]: the kink, and the other minima",
         (
             Figures("value at the kink", "0.0000", derived=True),
             Figures("least of all values", "0.0000", derived=True),
@@ -174,17 +174,17 @@ ENTRIES = (
         "Gradient descent on DI-10, 100 steps, three learning rates",
         (
             Figures("ends from 0.5, as printed", "[0.6838, 0.6838, 0.6838]", derived=True),
-            Figures("ends from −2", "[-1.529, -1.529, 0.112]", derived=True),
-            Figures("ends from −5", "[-2.855, -1.529, -0.295]", derived=True),
+            Figures("ends from -2", "[-1.529, -1.529, 0.112]", derived=True),
+            Figures("ends from -5", "[-2.855, -1.529, -0.295]", derived=True),
             Wording(
-                "the claim, from −5", "0.05 stays farthest out, 0.07 escapes, 0.15 gets much closer"
+                "the claim, from -5", "0.05 stays farthest out, 0.07 escapes, 0.15 gets much closer"
             ),
         ),
         "toy/wavy.yaml",
         wavy_descent,
-        "The print is wrong: from its start, 0.5, all three learning rates (0.05, 0.07, 0.15) end in "
-        "the same local minimum. What it claims of them holds from −5, and in part from −2. Its code "
-        "also skips the first gradient, and its plotting function reads a name that is not defined.",
+        "The print is wrong: from its start, 0.5, all three learning rates (0.05, 0.07, 0.15) end "
+        "in the same local minimum. What it claims of them holds from -5, and in part from -2. Its "
+        "code also skips the first gradient, and its plotting function reads an undefined name.",
     ),
     Entry(
         "DI-12",
@@ -197,12 +197,12 @@ ENTRIES = (
         ),
         "two_layer_net.yaml",
         random_fits,
-        "The print is incomplete: it states no seed, so its figures cannot come out digit by digit. "
-        "They are held to the range over 20 seeds instead.",
+        "The print is incomplete: it states no seed, so its figures cannot come out digit by "
+        "digit. They are held to the range over 20 seeds instead.",
     ),
     Entry(
         "DI-13",
-        "Backward is a Jacobian-transpose–vector product: z = ln(bᵀx)",
+        "Backward is a Jacobian-transpose-vector product: z = ln(bᵀx)",
         (
             Figures("y", "20"),
             Figures("dz/dy", "0.0500"),

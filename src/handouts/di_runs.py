@@ -144,7 +144,7 @@ def minima(runs: Runs) -> Measured:
             "slope used at the kink": kink["first_derivative"],
         },
         picture=minima_figure(WavyKink(), places, values),
-        details={"convention": "sign(0) = 0, as in torch.abs; the subgradients are −1 to 3"},
+        details={"convention": "sign(0) = 0, as in torch.abs; the subgradients are -1 to 3"},
     )
 
 
@@ -167,9 +167,9 @@ def wavy_descent(runs: Runs) -> Measured:
     return Measured(
         {
             "ends from 0.5, as printed": ends["0.5"],
-            "ends from −2": ends["-2.0"],
-            "ends from −5": ends["-5.0"],
-            "the claim, from −5": ", ".join(claim),
+            "ends from -2": ends["-2.0"],
+            "ends from -5": ends["-5.0"],
+            "the claim, from -5": ", ".join(claim),
         },
         picture=descent_on_the_wave_figure(WavyKink(), paths),
     )

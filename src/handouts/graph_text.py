@@ -26,7 +26,7 @@ def edge_text(dot: str) -> str:
 
 def _counted(names: Counter[str]) -> str:
     return ", ".join(
-        f"{name} ×{count}" if count > 1 else name for name, count in sorted(names.items())
+        f"{name} ({count})" if count > 1 else name for name, count in sorted(names.items())
     )
 
 

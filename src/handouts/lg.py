@@ -12,7 +12,7 @@ ENTRIES = (
             *(
                 Agreement(
                     f"θ_k from {start} at lr = {rate}",
-                    "θ₀ (1 − 2 lr)ᵏ",
+                    "θ₀ (1 - 2 lr)ᵏ",
                     roundings=ROUNDINGS,
                     derived=True,
                 )
@@ -25,9 +25,9 @@ ENTRIES = (
     ),
     Entry(
         "LG-2",
-        "The squared norm from [1, −1], lr = 0.2, 20 steps",
+        "The squared norm from [1, -1], lr = 0.2, 20 steps",
         (
-            Agreement("θ_k", "[1, −1] · 0.6ᵏ", roundings=ROUNDINGS, derived=True),
+            Agreement("θ_k", "[1, -1] · 0.6ᵏ", roundings=ROUNDINGS, derived=True),
             Figures("θ_20", "[3.6562e-05, -3.6562e-05]", derived=True),
         ),
         "toy/norm.yaml",

@@ -119,12 +119,12 @@ def momentum_figure(
     for axes, momenta in zip(panels, sets, strict=True):
         for momentum in momenta:
             epochs = np.arange(len(curves[momentum])) - 1
-            colour = scale.to_rgba(np.float64(momentum))
+            colour = colormaps["viridis"](float(momentum))
             axes.plot(epochs, curves[momentum], color=colour, linewidth=2, label=f"μ = {momentum}")
         axes.set(yscale="log", ylabel="training loss")
         axes.grid(visible=True, color="0.9")
         axes.legend(frameon=False, fontsize=8, ncols=2)
-    panels[-1].set_xlabel("epoch (−1: before any update)")
+    panels[-1].set_xlabel("epoch (-1: before any update)")
     figure.colorbar(scale, ax=list(panels), label="momentum μ")
     return figure
 

@@ -24,17 +24,17 @@ MEAN = 4 + 16
 ENTRIES = (
     Entry(
         "PS-1.1",
-        "f(x) = 2 / ((5 − x)² + 2²), its slope at 2",
-        (Figures("f′(2)", "0.071"),),
+        "f(x) = 2 / ((5 - x)² + 2²), its slope at 2",
+        (Figures("f'(2)", "0.071"),),
         "derivatives/rational.yaml",
         rational,
     ),
     Entry(
         "PS-1.2",
-        "The sigmoid and its derivative on −5…5",
+        "The sigmoid and its derivative on -5…5",
         (
-            Agreement("s′ by autograd", "s (1 − s)", dtype="float64", roundings=8),
-            Figures("s′(0)", "0.2500", derived=True),
+            Agreement("s' by autograd", "s (1 - s)", dtype="float64", roundings=8),
+            Figures("s'(0)", "0.2500", derived=True),
         ),
         "derivatives/sigmoid.yaml",
         sigmoid,
@@ -69,7 +69,7 @@ ENTRIES = (
     Entry(
         "PS-1.5",
         "The sigmoid at 0.173: first and second derivative",
-        (Figures("s′(0.173)", "0.248"), Figures("s″(0.173)", "-0.021")),
+        (Figures("s'(0.173)", "0.248"), Figures("s''(0.173)", "-0.021")),
         "derivatives/sigmoid.yaml",
         sigmoid_twice,
     ),

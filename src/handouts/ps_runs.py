@@ -30,7 +30,7 @@ def rational(runs: Runs) -> Measured:
     """PS-1.1."""
     run = runs("predict", "derivatives/rational")
     return Measured(
-        {"f′(2)": run.table()[0]["first_derivative"]},
+        {"f'(2)": run.table()[0]["first_derivative"]},
         picture=run.run.figures / "derivatives.png",
     )
 
@@ -43,8 +43,8 @@ def sigmoid(runs: Runs) -> Measured:
     s = [row["value"] for row in rows]
     return Measured(
         {
-            "s′ by autograd": agreement(by_autograd, [each * (1 - each) for each in s]),
-            "s′(0)": next(row["first_derivative"] for row in rows if row["point"] == 0.0),
+            "s' by autograd": agreement(by_autograd, [each * (1 - each) for each in s]),
+            "s'(0)": min(rows, key=lambda row: abs(row["point"]))["first_derivative"],
         },
         picture=run.run.figures / "derivatives.png",
     )
@@ -75,7 +75,7 @@ def trace(runs: Runs) -> Measured:
 def sigmoid_twice(runs: Runs) -> Measured:
     """PS-1.5."""
     row = runs("predict", "derivatives/sigmoid").table()[0]
-    return Measured({"s′(0.173)": row["first_derivative"], "s″(0.173)": row["second_derivative"]})
+    return Measured({"s'(0.173)": row["first_derivative"], "s''(0.173)": row["second_derivative"]})
 
 
 def plain_loop(x: Array, y: Array) -> tuple[list[float], list[float]]:
@@ -232,7 +232,9 @@ def momentum(runs: Runs) -> Measured:
     """PS-2.5."""
     config, flag = "linear_regression/momentum_by_hand", "--model.optimizer.momentum"
     torch_sgd = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "1.0e-3")
-    curves, ours, theirs = {}, [], []
+    curves: dict[str, list[float]] = {}
+    ours: list[float] = []
+    theirs: list[float] = []
     for value in sorted({value for part in MOMENTA for value in part}, key=float):
         by_hand = runs("fit", config, flag, value)
         by_torch = runs("fit", config, *torch_sgd, flag, value)

@@ -30,17 +30,17 @@ ENTRIES = (
         "TP-1.2a",
         "The loss of 20 time steps, and its slope at θ = 1",
         (
-            Agreement("L on the sample", "mean((x₀ − 1 + Tθ)²)", roundings=ROUNDINGS, derived=True),
+            Agreement("L on the sample", "mean((x₀ - 1 + Tθ)²)", roundings=ROUNDINGS, derived=True),
             Agreement(
-                "∂L/∂θ on the sample", "2T mean(x₀ − 1 + Tθ)", roundings=ROUNDINGS, derived=True
+                "∂L/∂θ on the sample", "2T mean(x₀ - 1 + Tθ)", roundings=ROUNDINGS, derived=True
             ),
             Figures("L in expectation", "401", derived=True),
             Figures("∂L/∂θ in expectation", "800", derived=True),
         ),
         "linear_dynamics/gd_by_hand.yaml",
         loss_and_gradient,
-        "The expectations 1 + T²θ² and 2T²θ are estimated on 2²⁰ states: on 1024 the estimate of 401 "
-        "would be uncertain by 1.3.",
+        "The expectations 1 + T²θ² and 2T²θ are estimated on 2²⁰ states: on 1024 the estimate of "
+        "401 would be uncertain by 1.3.",
     ),
     Entry(
         "TP-1.2b",
@@ -49,7 +49,7 @@ ENTRIES = (
             Figures("curvature", "800", derived=True),
             Figures("stable below", "0.0025", derived=True),
             Figures("lr that lands in one step", "0.00125", derived=True),
-            Agreement("θ after one step", "(1 − mean x₀) / T", roundings=ROUNDINGS, derived=True),
+            Agreement("θ after one step", "(1 - mean x₀) / T", roundings=ROUNDINGS, derived=True),
             Wording("at lr = 0.0024", "converges", derived=True),
             Wording("at lr = 0.0026", "diverges", derived=True),
         ),
@@ -93,15 +93,15 @@ ENTRIES = (
         ),
         "linear_dynamics/stable_rate.yaml",
         rate_for_any_horizon,
-        "Found from the loss alone, for T = 3, 20, 200, 2000: nothing tells the search that the loss "
-        "is a parabola, or what T is.",
+        "Found from the loss alone, for T = 3, 20, 200, 2000: nothing tells the search that the "
+        "loss is a parabola, or what T is.",
     ),
     Entry(
         "TP-1.2f",
         "The same on the CPU and on each accelerator, and how long a step takes",
         (
             Agreement(
-                "θ on cpu", "(1 − mean x₀) / T at every step", roundings=ROUNDINGS, derived=True
+                "θ on cpu", "(1 - mean x₀) / T at every step", roundings=ROUNDINGS, derived=True
             ),
             *(
                 Agreement(
@@ -124,13 +124,13 @@ ENTRIES = (
         (
             Wording(
                 "nodes",
-                "AccumulateGrad, AddBackward0 ×3, MeanBackward0, PowBackward0, SubBackward0, loss, "
-                "theta",
+                "AccumulateGrad, AddBackward0 (3), MeanBackward0, PowBackward0, SubBackward0, "
+                "loss, theta",
                 derived=True,
             ),
             Wording(
                 "edges",
-                "AccumulateGrad → AddBackward0 ×3, AddBackward0 → AddBackward0 ×2, "
+                "AccumulateGrad → AddBackward0 (3), AddBackward0 → AddBackward0 (2), "
                 "AddBackward0 → SubBackward0, MeanBackward0 → loss, PowBackward0 → MeanBackward0, "
                 "SubBackward0 → PowBackward0, theta → AccumulateGrad",
                 derived=True,

@@ -1,6 +1,7 @@
 """How the entries of the practical are run."""
 
 import re
+from typing import Any
 
 from torch import Tensor
 
@@ -157,7 +158,9 @@ def on_every_device(runs: Runs) -> Measured:
             f"{timing['threads']} threads)"
         )
     steps = len(thetas["cpu"])
-    values = {"θ on cpu": agreement(thetas["cpu"], [_minimiser()] * steps, scale=1.0)}
+    values: dict[str, Any] = {
+        "θ on cpu": agreement(thetas["cpu"], [_minimiser()] * steps, scale=1.0)
+    }
     for kind in ACCELERATORS:
         there = thetas.get(kind)
         both = None if there is None else agreement(there, thetas["cpu"], scale=1.0)

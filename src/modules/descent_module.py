@@ -163,13 +163,16 @@ class DescentModule(LightningModule, ABC):
         Raises:
             UsageError: if the checkpoint is of another optimizer.
         """
-        fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        if self._trainer is None:
+            return
+        # Lightning converts after loading: float64 parameters would have passed through float32
+        self.trainer.precision_plugin.convert_module(self)
         same = checkpoint["state_dict"].keys() == self.state_dict().keys()
-        if fitting and same and len(checkpoint.get("optimizer_states", [])) == 1:
+        one = len(checkpoint.get("optimizer_states", [])) == 1
+        if same and one and self.trainer.state.fn == TrainerFn.FITTING:
             notes = prefer_configured(checkpoint, self._optimizer_and_scheduler()[0])
-            if self.trainer.is_global_zero:
-                for note in notes:
-                    print(note)
+            for note in notes if self.trainer.is_global_zero else ():
+                print(note)
 
     def _set_names(self) -> list[str]:
         loaders = self.trainer.val_dataloaders

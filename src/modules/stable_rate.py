@@ -84,7 +84,7 @@ def settles(loss: Loss, parameters: Sequence[Tensor], lr: float, steps: int) -> 
     for _ in range(steps):
         before = [p.detach().clone() for p in parameters]
         optimizer.zero_grad()
-        loss().backward()
+        torch.autograd.backward(loss())
         optimizer.step()
         sizes.append(_norm([p.detach() - b for p, b in zip(parameters, before, strict=True)]))
     with torch.no_grad():

@@ -28,7 +28,8 @@ def wrong(finished):
     torch.save(torch.ones(3), folder / "tensor.ckpt")
     torch.save({"weights": torch.ones(3)}, folder / "dict.ckpt")
     checkpoint = torch.load(finished / LAST, weights_only=True)
-    alone = {name: checkpoint[name] for name in ("epoch", "state_dict")}
+    kept = ("epoch", "state_dict", "pytorch-lightning_version")
+    alone = {name: checkpoint[name] for name in kept}
     torch.save(alone, folder / "alone.ckpt")
     return folder
 
@@ -190,14 +191,14 @@ def test_an_accelerator_that_is_not_there_is_answered_with_those_that_are(
     assert "cpu: give one of these, or auto" in message
 
 
-@pytest.mark.parametrize("words", [("--trainer.accelerator", "mps"), ()])
-def test_float64_on_mps_is_refused(refused, monkeypatch, words):
+@pytest.mark.parametrize("name", ["mps", "gpu"])
+def test_float64_on_mps_is_refused(refused, monkeypatch, name):
     monkeypatch.setattr(MPSAccelerator, "is_available", staticmethod(lambda: True))
     monkeypatch.setattr(MPSAccelerator, "auto_device_count", staticmethod(lambda: 1))
     monkeypatch.setattr(
         MPSAccelerator, "parse_devices", staticmethod(lambda _: [torch.device("mps", 0)])
     )
-    message = refused(*SPLIT, "--trainer.precision", "64-true", *words)
+    message = refused(*SPLIT, "--trainer.precision", "64-true", "--trainer.accelerator", name)
     assert message.startswith("trainer.precision = 64-true: mps has no float64: use --trainer.prec")
 
 

@@ -21,7 +21,7 @@ NESTED = """Parser key "model":
 @pytest.mark.parametrize(
     ("inner", "says"),
     [
-        ('Parser key "features":\n Expected a <class \'int\'>. Got value: 1.5', "features 1.5: g"),
+        ("Parser key \"features\":\n Expected a <class 'int'>. Got value: 1.5", "features 1.5: g"),
         ("Option 'foo' is not accepted", "--model.foo: LinearRegression has no option foo"),
     ],
 )
