@@ -9,14 +9,15 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from ..errors import UsageError
+from .batch_loss import losses_of
 from .instrument import Instrument, run_to_write
 
 
 class AcceleratorTimer(Instrument):
     """Measure the time of an update and of an epoch, with the device synchronised.
 
-    An update's time runs from the end of the one before it in the same epoch, so loading the batch
-    and all callbacks are in it, and validation is not. The first updates are left out (warm-up),
+    An update's time runs from the end of the one before it, or from the epoch's start, so loading
+    the batch and all callbacks are in it, and validation is not. The first updates are left out (warm-up),
     and after `steps` updates no more are taken, so that later ones need not wait for the device.
     An epoch's time includes its validation; the first epoch is left out where there are more.
 
@@ -40,7 +41,7 @@ class AcceleratorTimer(Instrument):
         self.step_seconds: list[float] = []
         self.epoch_seconds: list[float] = []
         self._seen = 0
-        self._last_step: float | None = None
+        self._last_step = 0.0
         self._epoch_start = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,17 +51,18 @@ class AcceleratorTimer(Instrument):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when the epoch starts."""
-        self._last_step = None
-        self._epoch_start = _now(pl_module.device)
+        self._last_step = self._epoch_start = _now(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the time of one update."""
         now = _now(pl_module.device)
-        if self._seen >= self.warmup and self._last_step is not None:
-            self.step_seconds.append(now - self._last_step)
-        self._seen += 1
+        losses = losses_of(outputs)
+        updates = 1 if losses is None else losses.numel()
+        if self._seen >= self.warmup:
+            self.step_seconds += [(now - self._last_step) / updates] * updates
+        self._seen += updates
         self._last_step = now
         if len(self.step_seconds) >= self.steps:
             self.retire("on_train_batch_end")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -41,12 +41,14 @@ class BatchLoss(Instrument):
         self.first_step = 0
         self._pending: list[Tensor] = []
         self._written = 0
+        self._before = 0  # updates of the run that this one goes on with
         self._file: TextIO | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the file."""
         self.losses, self._pending, self._written = [], [], 0
-        self.first_step = trainer.fit_loop.total_batch_idx + 1
+        self.first_step = self._before or trainer.fit_loop.total_batch_idx + 1
+        self._before = 0
         run = run_to_write(trainer)
         if run is not None:
             run.folder.mkdir(parents=True, exist_ok=True)
@@ -57,13 +59,13 @@ class BatchLoss(Instrument):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the loss of one update."""
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        loss = losses_of(outputs)
         if loss is None:
             raise UsageError(
                 f"{type(pl_module).__name__}.training_step gives no loss, so that BatchLoss has "
                 "nothing to keep: return the loss, or a dict with the key 'loss'"
             )
-        self._pending.append(loss)
+        self._pending.append(loss.reshape(-1))
         if len(self._pending) >= FLUSH_EVERY:
             self._fetch(trainer, pl_module, batch)
         self._batch = batch
@@ -72,7 +74,7 @@ class BatchLoss(Instrument):
         """Bring the pending losses over from their device, and look at them."""
         if not self._pending:
             return
-        fetched = torch.stack(self._pending).tolist()
+        fetched = torch.cat(self._pending).tolist()
         self._pending.clear()
         self.losses += fetched
         if self.stop_if_not_finite and not math.isfinite(math.fsum(fetched)):
@@ -105,10 +107,18 @@ class BatchLoss(Instrument):
     ) -> None:
         """Write what there is, for a run that ends before its time."""
         if self._pending:
-            self.losses += torch.stack(self._pending).tolist()
+            self.losses += torch.cat(self._pending).tolist()
             self._pending.clear()
         self._write(trainer)
         self._close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of updates so far."""
+        return {"updates": self.first_step + len(self.losses) + sum(map(len, self._pending))}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting where the run was."""
+        self._before = state_dict["updates"]
 
     def _write(self, trainer: Trainer) -> None:
         if self._file is None:
@@ -131,6 +141,13 @@ class BatchLoss(Instrument):
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def losses_of(outputs: Any) -> Tensor | None:
+    """Return the loss of a training step, or the losses of all its updates; None without one."""
+    if isinstance(outputs, Mapping):
+        outputs = outputs.get("losses", outputs.get("loss"))
+    return cast(Tensor | None, outputs)
 
 
 def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from .batch_loss import losses_of
 from .instrument import Instrument
 
 
@@ -57,8 +58,8 @@ class Progress(Instrument, ProgressBar):
     ) -> None:
         """Redraw, if it is time."""
         if time.monotonic() >= self._due:
-            loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-            extra = {} if loss is None else {"loss": float(loss)}
+            losses = losses_of(outputs)
+            extra = {} if losses is None else {"loss": float(losses.reshape(-1)[-1])}
             self._draw(trainer, trainer.current_epoch, extra)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

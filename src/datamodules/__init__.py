@@ -9,9 +9,10 @@ from .resumable import ResumableData, ResumableLoader
 from .sources import Line, diabetes, noisy_line
 from .splits import split_rows
 from .steps import StepLoader, Steps
-from .tensor_loader import TensorLoader, permutation, shard
+from .tensor_loader import Chunk, TensorLoader, permutation, shard
 
 __all__ = [
+    "Chunk",
     "Grid",
     "InitialStates",
     "Line",

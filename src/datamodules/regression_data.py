@@ -37,6 +37,9 @@ class RegressionData(ResumableData):
         split: fractions for training, validation and test; None trains on all rows, and then there
             is no held-out set: validation and test are on the training rows.
         random_state: seed of the split.
+        chunk: how many batches a training step gets at once, and updates by, under manual
+            optimization; the updates are the same, and what Lightning does around a step is paid
+            once for all of them.
 
     Attributes:
         features: the number of columns of X; there after `setup`.
@@ -59,6 +62,7 @@ class RegressionData(ResumableData):
         batch_size: int = 32,
         split: tuple[float, float, float] | None = (0.8, 0.1, 0.1),
         random_state: int = 42,
+        chunk: int = 1,
     ) -> None:
         super().__init__()
         if x_path is not None or y_path is not None:
@@ -74,7 +78,10 @@ class RegressionData(ResumableData):
         self.x_path, self.y_path = x_path, y_path
         self.column = column
         self.line = line
+        if chunk < 1:
+            raise UsageError(f"chunk = {chunk} is below 1: give 1 or more")
         self.batch_size = batch_size
+        self.chunk = chunk
         self.split = split
         self.random_state = random_state
         self._sets: dict[str, tuple[Tensor, Tensor]] = {}
@@ -116,6 +123,7 @@ class RegressionData(ResumableData):
                 batch_size=self.batch_size,
                 shuffle=not overfit,
                 seed=self.seed,
+                chunk=self.chunk,
             )
         )
 

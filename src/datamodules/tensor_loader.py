@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -61,6 +62,22 @@ def shard(order: Tensor, rank: int, world: int) -> Tensor:
     return order[(rank + world * torch.arange(math.ceil(rows / world))) % rows]
 
 
+class Chunk(NamedTuple):
+    """The rows of several batches that follow one another.
+
+    Attributes:
+        tensors: each of shape (rows, …).
+        size: rows in a batch; the last one may be shorter.
+    """
+
+    tensors: tuple[Tensor, ...]
+    size: int
+
+    def batches(self) -> list[tuple[Tensor, ...]]:
+        """Return the batches, as views."""
+        return list(zip(*(torch.split(part, self.size) for part in self.tensors), strict=True))
+
+
 class TensorLoader(ResumableLoader):
     """Batches as slices of tensors; shuffled, one permutation per epoch.
 
@@ -73,6 +90,7 @@ class TensorLoader(ResumableLoader):
         tensors: one or more tensors with the same number of rows; they may be memory-mapped.
         batch_size: rows in a batch, the last one being shorter; None for all rows at once.
         shuffle: whether each epoch has its own order.
+        chunk: how many batches are handed over at once, as a `Chunk`; 1 for batches themselves.
         seed: what the orders are a function of, with the epoch.
 
     Raises:
@@ -88,6 +106,7 @@ class TensorLoader(ResumableLoader):
         batch_size: int | None = None,
         shuffle: bool = False,
         seed: int = 0,
+        chunk: int = 1,
     ) -> None:
         super().__init__()
         counts = [len(tensor) for tensor in tensors]
@@ -97,7 +116,10 @@ class TensorLoader(ResumableLoader):
             raise UsageError(f"batch_size = {batch_size} is below 1: give 1 or more")
         self.tensors = tensors
         self.batch_size = batch_size
+        if chunk < 1:
+            raise UsageError(f"chunk = {chunk} is below 1: give 1 or more")
         self.shuffle = shuffle
+        self.chunk = chunk
         self.seed = seed
 
     @property
@@ -108,17 +130,18 @@ class TensorLoader(ResumableLoader):
     def __len__(self) -> int:
         rank, world = _rank_and_world()
         rows = math.ceil(self.rows / world) if self.shuffle else len(range(rank, self.rows, world))
-        return math.ceil(rows / (self.batch_size or self.rows))
+        return math.ceil(rows / ((self.batch_size or self.rows) * self.chunk))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...] | Chunk]:
         # A generator: nothing runs before the first batch is asked for, so set_epoch comes in time.
         size = self.batch_size or self.rows
         start = self.begin()
         if start >= len(self):  # a rank without rows; splitting those would give an empty batch
             return
-        parts = [torch.split(part[start * size :], size) for part in self._arranged()]
+        step = size * self.chunk
+        parts = [torch.split(part[start * step :], step) for part in self._arranged()]
         for self.handed, batch in enumerate(zip(*parts, strict=True), start + 1):
-            yield batch
+            yield batch if self.chunk == 1 else Chunk(batch, size)
 
     def _arranged(self) -> list[Tensor]:
         rank, world = _rank_and_world()
@@ -133,7 +156,8 @@ class TensorLoader(ResumableLoader):
 
     def state_dict(self) -> dict[str, int]:
         """Return seed, epoch and position of the batch that comes next, as plain integers."""
-        return {"seed": self.seed, "processes": _rank_and_world()[1], **super().state_dict()}
+        own = {"seed": self.seed, "processes": _rank_and_world()[1], "chunk": self.chunk}
+        return {**own, **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a state: its seed, its epoch and its position.
@@ -143,13 +167,18 @@ class TensorLoader(ResumableLoader):
 
         Raises:
             UsageError: the number of rows or the batch size differ or, in the middle of an epoch,
-                the number of processes.
+                the number of processes or the chunk.
         """
         world = _rank_and_world()[1]
         if state["position"] and state["processes"] != world:
             raise UsageError(
                 f"the checkpoint was made in mid-epoch by {state['processes']} processes, this run "
                 f"has {world}: resume with as many, or from the end of an epoch"
+            )
+        if state["position"] and state["chunk"] != self.chunk:
+            raise UsageError(
+                f"the checkpoint was made in mid-epoch with chunk = {state['chunk']}, this run has "
+                f"{self.chunk}: resume with the same, or from the end of an epoch"
             )
         super().load_state_dict(state)
         self.seed = state["seed"]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import sub
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,9 @@ from ..errors import UsageError
 
 #: a number as handouts print it
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+#: numbers of an agreement that are kept, from the first on
+SHOWN = 4
 
 Tolerance = float | list[float] | None
 
@@ -129,11 +133,8 @@ class Agreement(Claim):
 
     def holds(self, computed: Any) -> bool:
         """Return whether both ways gave the same, up to rounding."""
-        values, expected = flat(computed["value"]), flat(computed["expected"])
-        allowed = self._allowed(computed)
-        return len(values) == len(expected) > 0 and all(
-            abs(a - b) <= allowed for a, b in zip(values, expected, strict=True)
-        )
+        apart = computed["apart"]
+        return apart is not None and bool(apart <= self._allowed(computed))
 
     def tolerance(self, computed: Any) -> Tolerance:
         """Return the bound of what rounding can do."""
@@ -145,16 +146,31 @@ class Agreement(Claim):
 
 
 def agreement(value: Any, expected: Any, scale: float | None = None) -> dict[str, Any]:
-    """Return what an `Agreement` judges.
+    """Return what an `Agreement` judges: how far apart numbers are at most, and the first of them.
 
     Args:
         value: numbers, in any nesting.
         expected: as many numbers, found in another way.
         scale: the largest magnitude on the way to them, where it is above all of theirs.
+
+    Returns:
+        ``{"value", "expected", "count", "apart", "scale"}``; `apart` is None where there is nothing
+        to compare: no numbers, one that is not finite, or more of them on one side.
+
+    Example:
+        >>> agreement([1.0, 2.0], [1.0, 2.5])["apart"]
+        0.5
     """
     values, others = flat(value), flat(expected)
-    largest = max(map(abs, values + others), default=0.0)
-    return {"value": values, "expected": others, "scale": max(largest, scale or 0.0)}
+    comparable = len(values) == len(others) > 0 and all(map(math.isfinite, values + others))
+    largest = max(map(abs, values + others)) if comparable else 0.0
+    return {
+        "value": values[:SHOWN],
+        "expected": others[:SHOWN],
+        "count": len(values),
+        "apart": max(map(abs, map(sub, values, others))) if comparable else None,
+        "scale": max(largest, scale or 0.0),
+    }
 
 
 @dataclass(frozen=True)

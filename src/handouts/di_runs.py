@@ -178,6 +178,7 @@ def wavy_descent(runs: Runs) -> Measured:
 def random_fits(runs: Runs) -> Measured:
     """DI-12."""
     flags = ("--best_parameters", "null", "--trainer.limit_val_batches", "0")
+    flags += ("--trainer.enable_checkpointing", "false")
     losses = [
         runs("fit", "two_layer_net", "--seed_everything", str(seed), *flags).losses()
         for seed in SEEDS

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .claims import Agreement, Judgement, Within
+from .claims import SHOWN, Agreement, Judgement, Within
 from .entry import HANDOUTS, Result
 
 STYLE = Path(__file__).with_name("page.css")
-_LONGEST = 8  # numbers of an agreement that are written out
 
 
 def page(results: Sequence[Result], folder: Path) -> str:
@@ -131,11 +130,13 @@ def computed_text(judgement: Judgement) -> str:
 
 
 def _agreement_text(computed: dict[str, Any]) -> str:
-    values, expected = computed["value"], computed["expected"]
-    apart = max((abs(a - b) for a, b in zip(values, expected, strict=False)), default=0.0)
-    if len(values) > _LONGEST:
-        return f"{len(values)} values, at most {apart:.2g} apart"
-    return f"{_plain(values if len(values) > 1 else values[0])}, at most {apart:.2g} apart"
+    count, apart = computed["count"], computed["apart"]
+    values = _plain(computed["value"]) if 1 < count <= SHOWN else f"{count} values"
+    if count == 1:
+        values = _plain(computed["value"][0])
+    if apart is None:
+        return f"{values}, not comparable with {_plain(computed['expected'])}"
+    return f"{values}, {'all equal' if apart == 0 else f'at most {apart:.2g} apart'}"
 
 
 def _plain(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The report: `report.json` for scripts, a table for the terminal, and the page."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def write_report(results: Sequence[Result], folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [result.row() for result in results]
-    text = json.dumps(rows, indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(finite(rows), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     path = folder / "index.html"
     path.write_text(page(results, folder), encoding="utf-8")
@@ -63,6 +64,20 @@ def listing() -> str:
         lines.append(f"{handout}  {name} ({len(entries)} entries)")
         lines += [f"  {entry.id:<8} {entry.title}  [{entry.config}]" for entry in entries]
     return "\n".join(lines)
+
+
+def finite(value: Any) -> Any:
+    """Return a value with every number that is not finite as a text, since JSON has none of those.
+
+    Example:
+        >>> finite({"a": [1.0, float("nan")]})
+        {'a': [1.0, 'nan']}
+    """
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def short(value: Any) -> str:

@@ -15,9 +15,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric, SumMetric
 
+from ..datamodules import Chunk
+from ..errors import UsageError
 from ..optimizers import GradientDescent
+from .chunks import descend_chunk
 from .resumed_optimizer import prefer_configured
-
 
 #: the hooks of a module that Lightning calls at every update
 STEP_HOOKS = (
@@ -28,6 +30,8 @@ STEP_HOOKS = (
     "on_after_backward",
     "on_before_optimizer_step",
 )
+
+NEVER = 2**62  # in how many epochs Lightning is to step a scheduler that is stepped here
 
 
 class DescentModule(LightningModule, ABC):
@@ -87,11 +91,19 @@ class DescentModule(LightningModule, ABC):
         """
         return None
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the loss of the batch; under manual optimization make the update too."""
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | dict[str, Tensor]:
+        """Return the loss of the batch; under manual optimization make the update too.
+
+        For a chunk of batches one update is made for each, and all their `losses` are returned.
+        """
+        if isinstance(batch, Chunk):
+            losses = descend_chunk(self, batch)
+            self._step_schedulers()
+            return {"loss": losses[-1], "losses": losses}
         loss = self.loss(batch)
         if not self.automatic_optimization:
             self.descend(loss)
+            self._step_schedulers()
         return loss
 
     # Lightning asks for this signature at every update: to work it out anew costs 20 µs
@@ -104,6 +116,9 @@ class DescentModule(LightningModule, ABC):
             optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
+
+    def _step_schedulers(self) -> None:
+        """Step the schedulers at an epoch's end, which Lightning does in automatic runs alone."""
         if self.trainer.is_last_batch:
             for scheduler in self._schedulers():
                 if not isinstance(scheduler, ReduceLROnPlateau):
@@ -120,30 +135,39 @@ class DescentModule(LightningModule, ABC):
             super().on_validation_model_zero_grad()
 
     def on_train_epoch_end(self) -> None:
-        """Step a scheduler that watches a metric, which Lightning does in automatic runs alone."""
-        if not self.automatic_optimization:
-            for scheduler in self._schedulers():
-                if isinstance(scheduler, ReduceLROnPlateau):
-                    scheduler.step(self.trainer.callback_metrics[self._watched])
+        """Step a scheduler that watches a metric, so that a checkpoint of this epoch has it."""
+        for scheduler in self._schedulers():
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(self._watched(scheduler))
 
     def _schedulers(self) -> list[LRScheduler | ReduceLROnPlateau]:
         return [config.scheduler for config in self.trainer.lr_scheduler_configs]
 
-    @property
-    def _watched(self) -> str:
-        return "loss/val" if "val" in self._set_names() else "loss/train"
+    def _watched(self, scheduler: ReduceLROnPlateau) -> Tensor:
+        default = "loss/val" if "val" in self._set_names() else "loss/train"
+        name, logged = getattr(scheduler, "monitor", default), self.trainer.callback_metrics
+        if name not in logged:
+            raise UsageError(
+                f"lr_scheduler.monitor = {name} is not logged: give one of {', '.join(logged)}"
+            )
+        return logged[name]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer, and the scheduler if one was given."""
-        optimizer = self._make_optimizer(self.parameters())
-        if self._make_scheduler is None:
+        optimizer, scheduler = self._optimizer_and_scheduler()
+        if scheduler is None:
             return optimizer
-        scheduler = self._make_scheduler(optimizer)
         if not self.automatic_optimization:
             return [optimizer], [scheduler]
+        # Lightning would step a plateau's scheduler after the checkpoints of the epoch
+        frequency = NEVER if isinstance(scheduler, ReduceLROnPlateau) else 1
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "monitor": self._watched},
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "monitor": "loss/train",
+                "frequency": frequency,
+            },
         }
 
     def _optimizer_and_scheduler(

@@ -94,10 +94,11 @@ def test_infinite_losses_of_both_signs_do_not_hide_each_other(tmp_path):
         fit(tmp_path, BatchLoss(), module=Opposite())
 
 
-def test_a_resumed_run_goes_on_counting(tmp_path):
+@pytest.mark.parametrize("kept", [(), (BatchLoss(),)], ids=["without", "with"])
+def test_a_resumed_run_goes_on_counting(tmp_path, kept):
     whole, first, second = Foreign(), Foreign(), Foreign()
     fit(tmp_path / "whole", BatchLoss(), module=whole, epochs=4)
-    fit(tmp_path, module=first, epochs=2).save_checkpoint(tmp_path / "two.ckpt")
+    fit(tmp_path, *kept, module=first, epochs=2).save_checkpoint(tmp_path / "two.ckpt")
     losses = BatchLoss()
     fit(tmp_path, losses, module=second, epochs=4, ckpt_path=tmp_path / "two.ckpt")
     assert losses.first_step == 10

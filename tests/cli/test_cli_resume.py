@@ -16,7 +16,8 @@ from descentlab.modules.resumed_optimizer import prefer_configured
 from descentlab.optimizers import Adam, GradientDescent, Momentum
 from tolerances import FLOAT64
 
-TOY = ("fit", "--config", "toy/norm.yaml", "--trainer.precision", "64-true")
+NO_PICTURES = ("--learning_curves", "null", "--graph_export", "null")
+TOY = ("fit", "--config", "toy/norm.yaml", "--trainer.precision", "64-true", *NO_PICTURES)
 LOG = "logs/toy/norm"
 LAST = f"{LOG}/version_0/checkpoints/last.ckpt"
 DECAY = ("--model.lr_scheduler", "ExponentialLR", "--model.lr_scheduler.gamma", "0.9")

@@ -1,0 +1,128 @@
+"""Runs that are stopped from outside, as real processes: what was finished is there and loads."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from command_line import digest
+
+from descentlab.command import signals
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signals here"),
+]
+WORDS = (
+    *("fit", "--config", "linear_regression/split.yaml", "--trainer.max_epochs", "1000000"),
+    *("--trainer.precision", "64-true", "--best_parameters.every", "0.5"),
+)
+RUN = "logs/linear_regression/split/version_0"
+
+
+def start(folder, *words, before=()):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "descentlab", *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process, path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "says"),
+    [
+        (signal.SIGINT, 130, "interrupted: what was finished before is in the run's folder"),
+        (signal.SIGTERM, 143, "terminated: what was finished before is in the run's folder"),
+        (signal.SIGHUP, 143, "terminated: what was finished before is in the run's folder"),
+    ],
+)
+def test_a_stopped_run_keeps_what_it_finished(tmp_path, number, status, says):
+    process = start(tmp_path, *WORDS)
+    checkpoints = tmp_path / RUN / "checkpoints"
+    wait_for(process, checkpoints / "last.ckpt")
+    first = torch.load(checkpoints / "last.ckpt", weights_only=True)["epoch"]
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "Traceback" not in out + err
+    assert err.rstrip("\n").split("\n")[-1] == f"descentlab: error: {says}"
+    assert err.count("descentlab: error") == 1
+
+    last = torch.load(checkpoints / "last.ckpt", weights_only=True)
+    best = torch.load(checkpoints / "best.ckpt", weights_only=True)
+    kept = torch.load(checkpoints / "parameters.pt", weights_only=True)
+    assert last["epoch"] >= first
+    assert best["epoch"] <= last["epoch"]
+    assert kept["epoch"].tolist() == list(range(last["epoch"] + 1))
+    assert torch.equal(kept["slope"][-1], last["state_dict"]["slope"])
+    with (tmp_path / RUN / "batch_losses.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == list(range(len(steps)))
+    assert last["global_step"] <= len(steps) <= last["global_step"] + 12  # the epoch begun
+
+
+def test_what_was_stopped_goes_on_and_can_be_tested(tmp_path, monkeypatch, command):
+    process = start(tmp_path, *WORDS)
+    wait_for(process, tmp_path / RUN / "checkpoints/last.ckpt")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    before = digest(tmp_path / "logs")
+    monkeypatch.chdir(tmp_path)
+    last = torch.load(f"{RUN}/checkpoints/last.ckpt", weights_only=True)
+    words = ("fit", "--config", f"{RUN}/config.yaml", "--ckpt_path", f"{RUN}/checkpoints/last.ckpt")
+    epochs = str(last["epoch"] + 3)
+    assert command(*words, "--trainer.max_epochs", epochs).status == 0
+    assert before.items() <= digest(tmp_path / "logs").items()
+    assert command("test", "--run", RUN).status == 0
+
+
+def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
+    process = start(tmp_path, *WORDS, before=("nohup",))
+    last = tmp_path / RUN / "checkpoints/last.ckpt"
+    wait_for(process, last)
+    process.send_signal(signal.SIGHUP)
+    epoch = torch.load(last, weights_only=True)["epoch"]
+    deadline = time.monotonic() + 30
+    while torch.load(last, weights_only=True)["epoch"] == epoch:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+@pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
+def test_ctrl_c_at_any_time_gives_one_message(tmp_path, delay):
+    process = start(tmp_path, *WORDS)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in out + err
+    assert err.count("descentlab: error: interrupted") == 1
+
+
+def test_handlers_are_as_they_were_after_a_command():
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    with signals():
+        assert signal.getsignal(signal.SIGHUP) is not before[1]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Lightning leaves it
+    assert [signal.getsignal(number) for number in numbers] == before
