@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from ..errors import UsageError
@@ -41,6 +42,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"reproduce: error: {error}", file=sys.stderr)
         return 2
     start = time.perf_counter()
+    torch.set_num_threads(1)  # with problems as small as these, threads only wait for each other
     results = _with_bar(entries, folder)
     path = write_report(results, folder)
     print(table(results))

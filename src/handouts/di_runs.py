@@ -177,11 +177,11 @@ def wavy_descent(runs: Runs) -> Measured:
 
 def random_fits(runs: Runs) -> Measured:
     """DI-12."""
-    flags = ("--best_parameters", "null", "--trainer.limit_val_batches", "0")
-    flags += ("--trainer.enable_checkpointing", "false")
+    flags = ("--best_parameters", "null", "--trainer.enable_checkpointing", "false")
+    seeded = [("--seed_everything", str(seed), *flags) for seed in SEEDS]
     losses = [
-        runs("fit", "two_layer_net", "--seed_everything", str(seed), *flags).losses()
-        for seed in SEEDS
+        runs("fit", "two_layer_net", *each, "--trainer.limit_val_batches", "0").losses()
+        for each in seeded
     ]
     at = [[run[step] for run in losses] for step in MILESTONES]
     low, high = [min(values) for values in at], [max(values) for values in at]

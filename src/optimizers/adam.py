@@ -1,6 +1,6 @@
 """Adam: steps scaled by running means of the gradient and of its square."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -74,6 +74,8 @@ class Adam(Rule):
         included. The formula is in `adam_step`.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ("step", "exp_avg", "exp_avg_sq")
+
     def __init__(
         self,
         params: ParamsT,
@@ -109,3 +111,19 @@ class Adam(Rule):
             group["betas"],
             group["eps"],
         )
+
+    @staticmethod
+    def pure(
+        parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], hyper: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the moved parameter, the two new means and the count of steps."""
+        beta1, beta2 = hyper["betas"].unbind()
+        step, dtype = state["step"] + 1, parameter.dtype
+        keep1, keep2 = beta1.to(dtype), beta2.to(dtype)
+        mean = keep1 * state["exp_avg"] + (1 - beta1).to(dtype) * gradient
+        square = keep2 * state["exp_avg_sq"] + (1 - beta2).to(dtype) * gradient**2
+        # in float64: 1 - beta**step loses half of float32's digits
+        rate = (hyper["lr"] / (1 - beta1**step)).to(dtype)
+        scale = (1 - beta2**step).sqrt().to(dtype)
+        moved = parameter - rate * mean / (square.sqrt() / scale + hyper["eps"].to(dtype))
+        return moved, {"step": step, "exp_avg": mean, "exp_avg_sq": square}

@@ -54,3 +54,10 @@ class GradientDescent(Rule):
     ) -> None:
         """Move one parameter against its gradient."""
         gradient_descent_step(parameter, gradient, group["lr"])
+
+    @staticmethod
+    def pure(
+        parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], hyper: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the moved parameter; there is no state."""
+        return parameter - hyper["lr"].to(parameter.dtype) * gradient, state

@@ -1,6 +1,6 @@
 """Gradient descent with momentum (the heavy ball)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
@@ -62,6 +62,8 @@ class Momentum(Rule):
         Equal bit for bit to ``torch.optim.SGD(params, lr, momentum)``, state included.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
+
     def __init__(self, params: ParamsT, lr: float = 1e-2, momentum: float = 0.9) -> None:
         super().__init__(params, lr=lr, momentum=momentum)
 
@@ -77,3 +79,12 @@ class Momentum(Rule):
         state["momentum_buffer"] = momentum_step(
             parameter, gradient, state.get("momentum_buffer"), group["lr"], group["momentum"]
         )
+
+    @staticmethod
+    def pure(
+        parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], hyper: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the moved parameter and the new buffer; from a buffer of zeros at the start."""
+        dtype = parameter.dtype
+        buffer = hyper["momentum"].to(dtype) * state["momentum_buffer"] + gradient
+        return parameter - hyper["lr"].to(dtype) * buffer, {"momentum_buffer": buffer}

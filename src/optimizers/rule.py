@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,6 +43,36 @@ class Rule(Optimizer, ABC):
         self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
         """Move one parameter, in place, and bring its state up to date."""
+
+    #: the names of the state of a parameter
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def zero_state(cls, parameter: Tensor) -> dict[str, Tensor]:
+        """Return the state before the first step, for `pure`."""
+        return {
+            name: torch.zeros((), dtype=torch.float64, device=parameter.device)
+            if name == "step"
+            else torch.zeros_like(parameter, requires_grad=False)
+            for name in cls.state_names
+        }
+
+    @staticmethod
+    @abstractmethod
+    def pure(
+        parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], hyper: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the moved parameter and the new state, nothing changed in place.
+
+        The same update as `update`, up to rounding, for torch.compile and torch.func.vmap.
+
+        Args:
+            parameter: any shape.
+            gradient: of the same shape.
+            state: by the names of the optimizer's state; zeros before the first step, `step`
+                float64.
+            hyper: hyperparameters by name, float64 without dimensions; `betas` has two elements.
+        """
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.

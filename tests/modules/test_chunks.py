@@ -86,9 +86,9 @@ def test_max_steps_ends_within_a_chunk(tmp_path):
 def test_an_epochs_checkpoint_goes_on_with_another_chunk(tmp_path):
     optimizer = RULES[1].values[0]
     whole = run(tmp_path, 1, optimizer, epochs=5)
-    keep = ModelCheckpoint(tmp_path, filename="kept")
-    run(tmp_path, 5, optimizer, keep, epochs=2)
-    rest = run(tmp_path, 3, optimizer, epochs=5, ckpt_path=tmp_path / "kept.ckpt")
+    keep = ModelCheckpoint(tmp_path / "part", filename="kept")
+    run(tmp_path / "part", 5, optimizer, keep, epochs=2)
+    rest = run(tmp_path / "rest", 3, optimizer, epochs=5, ckpt_path=tmp_path / "part" / "kept.ckpt")
     assert rest[0].first_step == 24
     assert rest[0].losses == whole[0].losses[24:]
     assert rest[2].global_step == 60
@@ -120,7 +120,7 @@ def test_the_timer_counts_updates(tmp_path):
 
 
 def test_automatic_optimization_says_what_to_do(tmp_path):
-    with pytest.raises(UsageError, match="add --model.manual_optimization true"):
+    with pytest.raises(UsageError, match=r"add --model\.manual_optimization true"):
         fit(LinearRegression(), RegressionData(chunk=2))
 
 
@@ -133,11 +133,8 @@ def test_a_chunk_holds_the_batches_of_the_loader():
     assert all(isinstance(chunk, Chunk) for chunk in chunks)
     batches = [batch for chunk in chunks for batch in chunk.batches()]
     assert len(batches) == len(plain) == 8
-    assert all(
-        torch.equal(a, b)
-        for one, two in zip(batches, plain, strict=True)
-        for a, b in zip(one, two, strict=True)
-    )
+    pairs = zip(batches, plain, strict=True)
+    assert all(torch.equal(one[0], two[0]) and torch.equal(one[1], two[1]) for one, two in pairs)
 
 
 def test_a_position_within_an_epoch_keeps_its_chunk():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from descentlab import optimizers
 from descentlab.optimizers import Adam, GradientDescent, Momentum, Rule
+from tolerances import FLOAT32, FLOAT64
 
 PAIRS = [
     pytest.param(GradientDescent, torch.optim.SGD, {"lr": 0.01}, id="gradient-descent"),
@@ -233,6 +234,36 @@ def test_gradient_descent_on_the_square_has_its_closed_form(start, lr, steps):
         (theta**2).backward()
         rule.step()
     assert theta.item() == pytest.approx(start * (1 - 2 * lr) ** steps, rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, FLOAT64), (torch.float32, FLOAT32)], ids=str
+)
+@pytest.mark.parametrize(("rule", "reference", "hyperparameters"), PAIRS)
+def test_the_pure_form_is_the_same_rule(rule, reference, hyperparameters, dtype, tolerance):
+    start, loss = problem(dtype)
+    pure = [p.clone().requires_grad_() for p in start]
+    place = [p.clone().requires_grad_() for p in start]
+    optimizer = rule(place, **hyperparameters)
+    hyper = {k: torch.tensor(v, dtype=torch.float64) for k, v in optimizer.defaults.items()}
+    states = [rule.zero_state(p) for p in pure]
+    for step in range(100):
+        optimizer.zero_grad()
+        loss(place, step).backward()
+        optimizer.step()
+        gradients = torch.autograd.grad(loss(pure, step), pure)
+        for index, gradient in enumerate(gradients):
+            moved, states[index] = rule.pure(pure[index].detach(), gradient, states[index], hyper)
+            pure[index] = moved.requires_grad_()
+    for mine, theirs, state in zip(pure, place, states, strict=True):
+        assert mine.dtype == dtype
+        torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
+        assert tuple(state) == rule.state_names
+        for name, value in state.items():
+            expected = torch.as_tensor(optimizer.state[theirs][name])
+            torch.testing.assert_close(
+                value, expected, rtol=tolerance, atol=tolerance, check_dtype=False
+            )
 
 
 def test_the_table_names_every_rule():
