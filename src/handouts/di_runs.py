@@ -148,6 +148,10 @@ def minima(runs: Runs) -> Measured:
     )
 
 
+def _nearest_minimum(place: float) -> float:
+    return min((0.0, *WavyKink.local_minima), key=lambda minimum: abs(minimum - place))
+
+
 def wavy_descent(runs: Runs) -> Measured:
     """DI-11."""
     paths = {
@@ -158,11 +162,11 @@ def wavy_descent(runs: Runs) -> Measured:
         for start in WAVY_STARTS
     }
     ends = {start: [path[-1] for path in by_rate.values()] for start, by_rate in paths.items()}
-    stuck, out, nearest = (abs(end) for end in ends["-5.0"])
+    caught, escaped = (_nearest_minimum(end) for end in ends["-5.0"][:2])
     claim = [
-        "0.05 stays farthest out" if stuck > out else "0.05 escapes",
-        "0.07 escapes" if out < stuck else "0.07 does not escape",
-        "0.15 gets much closer" if nearest < out / 2 else "0.15 gets no closer",
+        "0.05 does not escape" if abs(caught) > abs(escaped) else "0.05 escapes",
+        "0.07 does" if abs(escaped) < abs(caught) else "0.07 does not",
+        f"0.15 gets {'much' if abs(ends['-5.0'][2]) < abs(escaped) / 2 else 'no'} closer",
     ]
     return Measured(
         {

@@ -29,7 +29,8 @@ def page(results: Sequence[Result], folder: Path) -> str:
         "<h1>The handouts, reproduced</h1>\n"
         f"<p>{passed} of {len(results)} entries came out as claimed, by descentlab {__version__}. "
         "A figure is held to the digits that are printed; what a handout does not print, but "
-        'asks for, was derived and is marked <span class="derived">derived</span>.</p>\n'
+        'asks for, was derived and is marked <span class="derived">derived</span>. All runs are '
+        "on the CPU, unless an entry says otherwise.</p>\n"
     ]
     parts.append(_contents(results))
     for handout, name in HANDOUTS.items():
@@ -126,6 +127,9 @@ def computed_text(judgement: Judgement) -> str:
         return ", ".join(f"{low:.3g} to {high:.3g}" for low, high in pairs)
     if isinstance(judgement.claim, Agreement) and isinstance(computed, dict):
         return _agreement_text(computed)
+    tolerance = judgement.tolerance
+    if isinstance(tolerance, float) and isinstance(computed, float):
+        return repr(computed) if tolerance < 1e-9 * abs(computed) else _plain(computed)
     return _plain(computed)
 
 

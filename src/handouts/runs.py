@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ class Finished:
 class Runs:
     """Run public commands, and remember what has been run.
 
+    They run on the CPU, where every machine gives the same figures, unless a flag says otherwise.
+
     Args:
         folder: where the runs' folders are made.
 
@@ -110,7 +113,8 @@ class Runs:
             RunError: if it ends with another status than it should.
         """
         shown = [kind, "--config", config, *flags]
-        self.asked.append(" ".join(["descentlab", *map(_quoted, shown)]))
+        typed = [word.removeprefix(f"{self.folder}/") for word in shown]
+        self.asked.append(shlex.join(["descentlab", *typed]))
         key = (*shown, "keeping", *keep)
         if key not in self._finished:
             self._finished[key] = self._run(shown, keep)
@@ -123,6 +127,8 @@ class Runs:
         name = f"run_{len(self._finished)}"
         words = [*shown, "--trainer.logger.save_dir", str(self.folder)]
         words += ["--trainer.logger.name", "runs", "--trainer.logger.version", name]
+        if "--trainer.accelerator" not in shown:
+            words += ["--trainer.accelerator", "cpu"]
         if shown[0] == "fit":
             words += ["--progress", "null"]
             words += [word for off in COSTLY if off not in keep for word in (f"--{off}", "null")]
@@ -135,7 +141,3 @@ class Runs:
             status = main(words)
         message = errors.getvalue().strip().rsplit("\n", 1)[-1]
         return Finished(self.folder / "runs" / name, status, message)
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if set(word) & set(' []{}*$"') else word

@@ -5,6 +5,7 @@ from .claims import Agreement, Figures, Wording
 from .entry import Entry
 from .tp_runs import (
     ROUNDINGS,
+    TRAINABLE,
     descent_by_hand,
     devices,
     graph,
@@ -111,7 +112,7 @@ ENTRIES = (
                     derived=True,
                     optional=True,
                 )
-                for kind in ACCELERATORS
+                for kind in TRAINABLE
             ),
             Figures("steps on cpu", "60", derived=True),
         ),

@@ -7,16 +7,20 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins.precision import DoublePrecision, Precision
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..datamodules import Chunk
 from ..errors import UsageError
 from ..optimizers import Rule
+from .compiled import BLOCK, CompiledUpdates
 
 if TYPE_CHECKING:
     from .descent_module import DescentModule
 
-#: what Lightning calls within an update, and a chunk without `descend` would pass over
+Batch = tuple[Tensor, ...]
+
+#: what Lightning calls within an update, and a chunk without `descend` passes over
 UPDATE_HOOKS = (
     "on_before_zero_grad",
     "on_before_backward",
@@ -25,75 +29,113 @@ UPDATE_HOOKS = (
 )
 
 
-def descend_chunk(module: "DescentModule", chunk: Chunk) -> Tensor:
-    """Make one update for each batch of a chunk, the same as one training step for each.
+class ChunkDescent:
+    """Makes one update for each batch of a chunk: what one training step for each would do.
 
     Where nothing listens within an update, in one process and without mixed precision, gradients
     go from `torch.autograd.grad` straight to the rule; otherwise, and at the first update of all,
-    every update is `module.descend`.
+    each update is `module.descend`. Both give the same parameters bit for bit.
 
     Args:
         module: under manual optimization.
-        chunk: its batches; those beyond `max_steps` are left.
-
-    Returns:
-        The loss of each batch before its update, detached; shape (updates,).
 
     Raises:
         UsageError: if the module is under automatic optimization.
     """
-    if module.automatic_optimization:
-        raise UsageError(
-            "data.chunk is above 1, which automatic optimization cannot do: "
-            "add --model.manual_optimization true"
-        )
-    left = module.trainer.max_steps - module.global_step
-    batches = chunk.batches()[: left if module.trainer.max_steps >= 0 else None]
-    losses: list[Tensor] = []
-    for batch in batches:
-        if module.global_step == 0 or not losses:
-            update = _update(module)
-        losses.append(update(batch))
-    return torch.stack(losses)
 
+    def __init__(self, module: "DescentModule") -> None:
+        if module.automatic_optimization:
+            raise UsageError(
+                "data.chunk is above 1, which automatic optimization cannot do: "
+                "add --model.manual_optimization true"
+            )
+        self.module = module
+        self.optimizer = cast(LightningOptimizer, module.optimizers())
+        self.compiled: CompiledUpdates | None = None
+        self.block = 0
+        if module.compiles and isinstance(self.optimizer.optimizer, Rule):
+            self.compiled = CompiledUpdates(module, self.optimizer.optimizer)
 
-def _update(module: "DescentModule") -> Callable[[Any], Tensor]:
-    """Return how an update is made: the short way, or `descend`."""
-    optimizer = cast(LightningOptimizer, module.optimizers())
-    rule = optimizer.optimizer
-    trainer = module.trainer
-    if module.global_step == 0 or not isinstance(rule, Rule) or not _unheard(trainer, module):
-        return lambda batch: _descend(module, batch)
-    slots = [(parameter, group) for group in rule.param_groups for parameter in group["params"]]
-    parameters = [parameter for parameter, _ in slots]
+    def __call__(self, chunk: Chunk) -> Tensor:
+        """Return the losses of the batches before their updates, detached; shape (updates,).
 
-    def short(batch: Any) -> Tensor:
-        # the wrapped optimizer's own hooks are what counts global_step
-        optimizer._on_before_step()
-        loss = module.loss(batch)
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        with torch.no_grad():
-            for (parameter, group), gradient in zip(slots, gradients, strict=True):
-                if gradient is not None:
-                    rule.update(parameter, gradient, rule.state[parameter], group)
-        optimizer._on_after_step()
+        Batches beyond `max_steps` are left.
+        """
+        module = self.module
+        batches = chunk.batches()
+        if module.trainer.max_steps >= 0:
+            batches = batches[: module.trainer.max_steps - module.global_step]
+        whole = sum(len(batch[0]) == chunk.size for batch in batches)
+        self.block = self.block or min(BLOCK, whole)
+        losses: list[Tensor] = []
+        if module.global_step == 0:  # where the graph is drawn, whatever comes after
+            losses.append(self._descend(batches[0]))
+        unheard = _unheard(module.trainer, module)
+        if unheard and self.compiled is not None:
+            losses += self._compiled(batches[len(losses) : whole])
+        update = self._short() if unheard else self._descend
+        losses += [update(batch) for batch in batches[len(losses) :]]
+        return torch.stack(losses)
+
+    def _descend(self, batch: Batch) -> Tensor:
+        loss = self.module.loss(batch)
+        self.module.descend(loss)
         return loss.detach()
 
-    return short
+    def _short(self) -> Callable[[Batch], Tensor]:
+        rule = self.optimizer.optimizer
+        if not isinstance(rule, Rule):
+            return self._descend
+        slots = [(p, group) for group in rule.param_groups for p in group["params"]]
+        parameters = [parameter for parameter, _ in slots]
 
+        def short(batch: Batch) -> Tensor:
+            loss = self.module.loss(batch)
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            with torch.no_grad():
+                for (parameter, group), gradient in zip(slots, gradients, strict=True):
+                    if gradient is not None:
+                        rule.update(parameter, gradient, rule.state[parameter], group)
+            self._count(1)
+            return loss.detach()
 
-def _descend(module: "DescentModule", batch: Any) -> Tensor:
-    loss = module.loss(batch)
-    module.descend(loss)
-    return loss.detach()
+        return short
+
+    def _compiled(self, batches: list[Batch]) -> list[Tensor]:
+        """Make the updates of as many blocks as there are, and return their losses."""
+        starts = range(0, len(batches) - self.block + 1, self.block)
+        blocks = [
+            tuple(map(torch.stack, zip(*batches[start : start + self.block], strict=True)))
+            for start in starts
+        ]
+        if not blocks or self.compiled is None:
+            return []
+        try:
+            losses = self.compiled(blocks)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            rank_zero_warn(
+                "The updates were not compiled, and go on uncompiled: "
+                f"{' '.join(str(error).split())[:200]}"
+            )
+            self.compiled = None
+            return []
+        self._count(len(losses))
+        return list(losses.unbind())
+
+    def _count(self, updates: int) -> None:
+        """Count updates: the wrapped optimizer's own hooks are what advances `global_step`."""
+        for _ in range(updates):
+            self.optimizer._on_before_step()
+            self.optimizer._on_after_step()
 
 
 def _unheard(trainer: Trainer, module: "DescentModule") -> bool:
     """Return whether nothing listens, and nothing else happens, within an update."""
-    plain = type(trainer.precision_plugin) in (Precision, DoublePrecision)
-    listeners = [(module, LightningModule), *((one, Callback) for one in trainer.callbacks)]  # type: ignore[attr-defined]
+    attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    listeners: list[tuple[Any, type]] = [(module, LightningModule)]
+    listeners += [(callback, Callback) for callback in attached]
     return (
-        plain
+        type(trainer.precision_plugin) in (Precision, DoublePrecision)
         and trainer.world_size == 1
         and module.zeroes_gradients
         and not any(_listens(one, base, hook) for one, base in listeners for hook in UPDATE_HOOKS)

@@ -18,7 +18,7 @@ from torchmetrics import MeanMetric, Metric, SumMetric
 from ..datamodules import Chunk
 from ..errors import UsageError
 from ..optimizers import GradientDescent
-from .chunks import descend_chunk
+from .chunks import ChunkDescent
 from .resumed_optimizer import prefer_configured
 
 #: the hooks of a module that Lightning calls at every update
@@ -47,6 +47,8 @@ class DescentModule(LightningModule, ABC):
         lr_scheduler: makes the scheduler from the optimizer; stepped at the end of every epoch.
             `ReduceLROnPlateau` watches `loss/val`, or `loss/train` where nothing is held out.
         manual_optimization: whether the update is written out in `descend`.
+        compile: whether the updates of a chunk (see `RegressionData`) are one function, compiled by
+            torch.compile; equal within rounding.
     """
 
     #: how the losses of several batches make the loss of a set
@@ -59,8 +61,11 @@ class DescentModule(LightningModule, ABC):
         optimizer: OptimizerCallable = GradientDescent,
         lr_scheduler: LRSchedulerCallable | None = None,
         manual_optimization: bool = False,
+        compile: bool = False,
     ) -> None:
         super().__init__()
+        self.compiles = compile
+        self._descend_chunk: ChunkDescent | None = None
         self.automatic_optimization = not manual_optimization
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
@@ -97,7 +102,8 @@ class DescentModule(LightningModule, ABC):
         For a chunk of batches one update is made for each, and all their `losses` are returned.
         """
         if isinstance(batch, Chunk):
-            losses = descend_chunk(self, batch)
+            self._descend_chunk = self._descend_chunk or ChunkDescent(self)
+            losses = self._descend_chunk(batch)
             self._step_schedulers()
             return {"loss": losses[-1], "losses": losses}
         loss = self.loss(batch)
@@ -133,6 +139,10 @@ class DescentModule(LightningModule, ABC):
         """Free the gradients' memory during validation, unless they are to add up."""
         if self.zeroes_gradients:
             super().on_validation_model_zero_grad()
+
+    def on_fit_start(self) -> None:
+        """Forget the optimizer of an earlier fit."""
+        self._descend_chunk = None
 
     def on_train_epoch_end(self) -> None:
         """Step a scheduler that watches a metric, so that a checkpoint of this epoch has it."""

@@ -1,6 +1,6 @@
 """Linear dynamics: how one parameter moves states over time."""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -9,6 +9,7 @@ from torch.nn import Parameter
 
 from ..errors import UsageError
 from ..objectives import linear_dynamics_loss, roll_out
+from ..objectives.linear_dynamics import Memory
 from ..optimizers import GradientDescent
 from .descent_module import DescentModule
 
@@ -30,9 +31,11 @@ class LinearDynamics(DescentModule):
         optimizer: see `DescentModule`.
         lr_scheduler: see `DescentModule`.
         manual_optimization: see `DescentModule`.
+        memory: `full` remembers every time step for backward, `checkpointed` every
+            :math:`\sqrt T`-th, for a third more time; both give the same gradient, bit for bit.
 
     Raises:
-        UsageError: if `horizon` is less than 1.
+        UsageError: if `horizon` is less than 1, or `memory` is another word.
     """
 
     def __init__(
@@ -43,22 +46,26 @@ class LinearDynamics(DescentModule):
         optimizer: OptimizerCallable = GradientDescent,
         lr_scheduler: LRSchedulerCallable | None = None,
         manual_optimization: bool = False,
+        memory: Memory = "full",
     ) -> None:
         super().__init__(optimizer, lr_scheduler, manual_optimization)
         if horizon < 1:
             raise UsageError(f"horizon must be at least 1, and {horizon} was given")
+        if memory not in get_args(Memory):
+            raise UsageError(f"memory = {memory!r} is neither of {', '.join(get_args(Memory))}")
         self.horizon = horizon
+        self.memory: Memory = memory
         self.target = target
         self.theta = Parameter(torch.tensor(float(theta)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the states at time T for the states at time 0."""
-        return roll_out(x, self.theta, self.horizon)
+        return roll_out(x, self.theta, self.horizon, self.memory)
 
     def loss(self, batch: tuple[Tensor]) -> Tensor:
         """Return the mean squared distance of the final states from the target."""
         (x,) = batch
-        return linear_dynamics_loss(self.theta, x, self.horizon, self.target)
+        return linear_dynamics_loss(self.theta, x, self.horizon, self.target, self.memory)
 
     def largest_curvature(self, batch: Any) -> float:
         """Return 2T², whatever the batch."""

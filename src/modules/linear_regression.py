@@ -25,6 +25,7 @@ class LinearRegression(DescentModule):
         optimizer: see `DescentModule`.
         lr_scheduler: see `DescentModule`.
         manual_optimization: see `DescentModule`.
+        compile: see `DescentModule`.
 
     Raises:
         UsageError: if `features` was given and the data have another number of columns.
@@ -39,8 +40,9 @@ class LinearRegression(DescentModule):
         optimizer: OptimizerCallable = GradientDescent,
         lr_scheduler: LRSchedulerCallable | None = None,
         manual_optimization: bool = False,
+        compile: bool = False,
     ) -> None:
-        super().__init__(optimizer, lr_scheduler, manual_optimization)
+        super().__init__(optimizer, lr_scheduler, manual_optimization, compile)
         if features is not None and features < 1:
             raise UsageError(f"features must be at least 1, and {features} was given")
         self.register_parameter("slope", None)  # made when the number of features is known

@@ -1,13 +1,17 @@
 """The practical's loss: how far linear dynamics end from a target."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from .checkpointed import checkpointed, steps
 from .objective import Objective
+
+Memory = Literal["full", "checkpointed"]
+"""What backward finds remembered: every time step, or the square root of their number."""
 
 
 def f(x: Tensor, theta: Tensor) -> Tensor:
@@ -15,7 +19,7 @@ def f(x: Tensor, theta: Tensor) -> Tensor:
     return x + theta
 
 
-def roll_out(x0: Tensor, theta: Tensor, horizon: int) -> Tensor:
+def roll_out(x0: Tensor, theta: Tensor, horizon: int, memory: Memory = "full") -> Tensor:
     r"""Return the states after a number of time steps, by calling `f` that many times.
 
     .. math:: x_T = f(\dots f(f(x_0, \theta), \theta) \dots, \theta) = x_0 + T\theta
@@ -26,6 +30,9 @@ def roll_out(x0: Tensor, theta: Tensor, horizon: int) -> Tensor:
         x0: the states at time 0.
         theta: the parameter.
         horizon: T, the number of calls.
+        memory: `full` remembers every time step for backward; `checkpointed` remembers about
+            :math:`\sqrt T` states and goes through the time steps a second time in backward: the
+            same gradient, bit for bit, in memory of order :math:`\sqrt T`.
 
     Returns:
         The states at time T.
@@ -34,13 +41,13 @@ def roll_out(x0: Tensor, theta: Tensor, horizon: int) -> Tensor:
         >>> roll_out(torch.zeros(2), torch.tensor(0.5), horizon=4)
         tensor([2., 2.])
     """
-    x = x0
-    for _ in range(horizon):
-        x = f(x, theta)
-    return x
+    go = steps if memory == "full" else checkpointed
+    return go(f, x0, theta, horizon)
 
 
-def linear_dynamics_loss(theta: Tensor, x0: Tensor, horizon: int, target: float = 1.0) -> Tensor:
+def linear_dynamics_loss(
+    theta: Tensor, x0: Tensor, horizon: int, target: float = 1.0, memory: Memory = "full"
+) -> Tensor:
     r"""Return the mean squared distance of the final states from the target.
 
     .. math:: L_T(\theta) = \frac1n \sum_i (x_{T,i} - x^*)^2
@@ -52,11 +59,12 @@ def linear_dynamics_loss(theta: Tensor, x0: Tensor, horizon: int, target: float 
         x0: the states at time 0.
         horizon: T, the number of time steps.
         target: :math:`x^*`.
+        memory: see `roll_out`.
 
     Returns:
         The loss: a mean over states.
     """
-    return ((roll_out(x0, theta, horizon) - target) ** 2).mean()
+    return ((roll_out(x0, theta, horizon, memory) - target) ** 2).mean()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .rule import Rule, require
+from .rule import Hyperparameter, Rule, like, require
 
 
 def adam_step(
@@ -15,9 +15,9 @@ def adam_step(
     mean: Tensor,
     square: Tensor,
     step: int,
-    lr: float,
+    lr: Hyperparameter,
     betas: tuple[float, float],
-    eps: float,
+    eps: Hyperparameter,
 ) -> None:
     r"""Take one step of Adam, in place.
 
@@ -27,7 +27,8 @@ def adam_step(
         \theta_t = \theta_{t-1} - \gamma
             \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \epsilon}
 
-    Shapes: parameter, gradient, mean (:math:`m`), square (:math:`v`): any one shape.
+    Shapes: parameter, gradient, mean (:math:`m`), square (:math:`v`): any one shape. lr, eps: a
+    number, or one for each row, (M, 1, …).
 
     Args:
         parameter: moved in place.
@@ -53,8 +54,11 @@ def adam_step(
     mean.lerp_(gradient, 1 - beta1)
     square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
     step_size = lr / (1 - beta1**step)
-    denominator = (square.sqrt() / (1 - beta2**step) ** 0.5).add_(eps)
-    parameter.addcdiv_(mean, denominator, value=-step_size)
+    denominator = (square.sqrt() / (1 - beta2**step) ** 0.5).add_(like(eps, square))
+    if isinstance(step_size, Tensor):
+        parameter.addcdiv_(mean * like(-step_size, mean), denominator)
+    else:
+        parameter.addcdiv_(mean, denominator, value=-step_size)
 
 
 class Adam(Rule):

@@ -1,19 +1,20 @@
 """Gradient descent with a constant step."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .rule import Rule, require
+from .rule import Hyperparameter, Rule, add_scaled, require
 
 
-def gradient_descent_step(parameter: Tensor, gradient: Tensor, lr: float) -> None:
+def gradient_descent_step(parameter: Tensor, gradient: Tensor, lr: Hyperparameter) -> None:
     r"""Take one step of gradient descent, in place.
 
     .. math:: \theta_t = \theta_{t-1} - \gamma g_t
 
-    Shapes: parameter and gradient: any one shape. lr: the learning rate :math:`\gamma`, > 0.
+    Shapes: parameter and gradient: any one shape. lr: the learning rate :math:`\gamma`, > 0; or
+    one for each row of them, (M, 1, …).
 
     Example:
         >>> import torch
@@ -25,7 +26,7 @@ def gradient_descent_step(parameter: Tensor, gradient: Tensor, lr: float) -> Non
     Reference:
         Cauchy (1847); torch.optim.SGD without momentum, bit for bit.
     """
-    parameter.add_(gradient, alpha=-lr)  # not sub_(lr * gradient): that rounds twice
+    add_scaled(parameter, gradient, -lr)  # not sub_(lr * gradient): that rounds twice
 
 
 class GradientDescent(Rule):
@@ -41,6 +42,8 @@ class GradientDescent(Rule):
     Reference:
         Equal bit for bit to ``torch.optim.SGD(params, lr)``.
     """
+
+    per_member: ClassVar[tuple[str, ...]] = ("lr",)
 
     def __init__(self, params: ParamsT, lr: float = 1e-2) -> None:
         super().__init__(params, lr=lr)

@@ -5,18 +5,22 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .rule import Rule, require
+from .rule import Hyperparameter, Rule, add_scaled, like, require
 
 
 def momentum_step(
-    parameter: Tensor, gradient: Tensor, buffer: Tensor | None, lr: float, momentum: float
+    parameter: Tensor,
+    gradient: Tensor,
+    buffer: Tensor | None,
+    lr: Hyperparameter,
+    momentum: Hyperparameter,
 ) -> Tensor:
     r"""Take one heavy-ball step, in place, and return the buffer.
 
     .. math:: b_1 = g_1, \qquad b_t = \mu b_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \gamma b_t
 
     Shapes: parameter, gradient, buffer: any one shape. lr: the learning rate :math:`\gamma`, > 0.
-    momentum: :math:`\mu`, 0 <= mu <= 1.
+    momentum: :math:`\mu`, 0 <= mu <= 1. Either may be one for each row, (M, 1, …).
 
     Args:
         parameter: moved in place.
@@ -39,8 +43,11 @@ def momentum_step(
     Reference:
         Polyak (1964), eq. 9, in the convention of torch.optim.SGD (no damping), bit for bit.
     """
-    buffer = gradient.clone() if buffer is None else buffer.mul_(momentum).add_(gradient)
-    parameter.add_(buffer, alpha=-lr)
+    if buffer is None:
+        buffer = gradient.clone()
+    else:
+        buffer.mul_(like(momentum, buffer)).add_(gradient)
+    add_scaled(parameter, buffer, -lr)
     return buffer
 
 

@@ -13,10 +13,18 @@ from torch.optim.optimizer import ParamsT
 from ..errors import UsageError
 
 
+#: a number, or one for each member of a sweep: float64, (M, 1, …), as many dimensions as what moves
+Hyperparameter = float | Tensor
+
+
 class Rule(Optimizer, ABC):
     """An update rule written out: subclasses give `update` for one parameter and `check`.
 
     Parameters without a gradient are passed over, as in torch.optim.
+
+    Attributes:
+        per_member: the hyperparameters of which `update` takes one value for each member of a
+            sweep, where parameters, gradients and state hold a member in each row.
 
     Args:
         params: parameters, or groups of parameters with hyperparameters of their own.
@@ -25,6 +33,8 @@ class Rule(Optimizer, ABC):
     Raises:
         UsageError: (a ValueError) if a hyperparameter of any group is out of its range.
     """
+
+    per_member: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: ParamsT, **hyperparameters: Any) -> None:
         super().__init__(params, hyperparameters)
@@ -103,3 +113,25 @@ def require(name: str, value: float, allowed: bool, range_: str) -> None:
     """
     if not (math.isfinite(value) and allowed):
         raise UsageError(f"{name} must be {range_}, and {value} was given")
+
+
+def like(value: Hyperparameter, target: Tensor) -> Hyperparameter:
+    """Return a number as it is, and one value for each member in the precision of the target."""
+    return value.to(target.dtype) if isinstance(value, Tensor) else value
+
+
+def add_scaled(target: Tensor, direction: Tensor, factor: Hyperparameter) -> None:
+    r"""Add a multiple of a direction in place: :math:`\theta \leftarrow \theta + c\,d`.
+
+    Both forms round alike, bit for bit on a CPU.
+
+    Example:
+        >>> theta = torch.zeros(2, 1)
+        >>> add_scaled(theta, torch.ones(2, 1), torch.tensor([[0.5], [2.0]]))
+        >>> theta.flatten()
+        tensor([0.5000, 2.0000])
+    """
+    if isinstance(factor, Tensor):
+        target.addcmul_(direction, factor.to(target.dtype))
+    else:
+        target.add_(direction, alpha=factor)

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 import torch
 from command_line import digest
 
-from descentlab.command import signals
+from descentlab.command import Stop
 
 pytestmark = [
     pytest.mark.slow,
@@ -122,7 +123,40 @@ def test_ctrl_c_at_any_time_gives_one_message(tmp_path, delay):
 def test_handlers_are_as_they_were_after_a_command():
     numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]
-    with signals():
+    with Stop().on_signals():
         assert signal.getsignal(signal.SIGHUP) is not before[1]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Lightning leaves it
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatch, capfd):
+    received = []
+    monkeypatch.setattr(signal, "getsignal", lambda _: received.append)  # Lightning listens
+    monkeypatch.setattr(signal, "raise_signal", received.append)
+    stop = Stop()
+    stop._interrupt(signal.SIGINT, None)
+    assert received == [signal.SIGTERM]
+    assert "press Ctrl-C again to stop at once" in capfd.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        stop._interrupt(signal.SIGINT, None)
+
+
+def test_ctrl_c_before_training_stops_at_once():
+    stop = Stop()
+    with stop.on_signals(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert stop.report() == 130
+
+
+def test_a_command_outside_the_main_thread_leaves_signals_alone():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def inside():
+        with Stop().on_signals():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [before]

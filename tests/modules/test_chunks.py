@@ -33,11 +33,12 @@ class Epochs(Callback):
         self.seen.append((trainer.global_step, tensors, dict(trainer.callback_metrics)))
 
 
-def run(tmp_path, chunk, optimizer, *callbacks, epochs=3, **flags):
+def run(tmp_path, chunk, optimizer, *callbacks, epochs=3, compile=False, **flags):
     losses, seen = BatchLoss(), Epochs()
     module = LinearRegression(
         optimizer=optimizer,
         manual_optimization=True,
+        compile=compile,
         lr_scheduler=lambda o: ExponentialLR(o, 0.9),
     )
     data = RegressionData(chunk=chunk)
@@ -146,3 +147,42 @@ def test_a_position_within_an_epoch_keeps_its_chunk():
         TensorLoader(torch.arange(20), chunk=0)
     with pytest.raises(UsageError, match="chunk = 0 is below 1"):
         RegressionData(chunk=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.parametrize("optimizer", RULES[:3])
+def test_compiled_chunks_are_the_same_within_rounding(tmp_path, optimizer, monkeypatch):
+    from descentlab.modules import chunks
+
+    monkeypatch.setattr(chunks, "BLOCK", 4)  # short, to compile soon
+    calls = []
+    original = chunks.CompiledUpdates.__call__
+
+    def counted(self, blocks):
+        calls.append(len(blocks))
+        return original(self, blocks)
+
+    monkeypatch.setattr(chunks.CompiledUpdates, "__call__", counted)
+    one = run(tmp_path, 1, optimizer)
+    many = run(tmp_path, 12, optimizer, compile=True)
+    assert calls == [2, 2, 2]  # of 12 batches the last is short; in the first epoch one is descended
+    assert many[2].global_step == 36
+    assert many[0].losses == pytest.approx(one[0].losses, rel=1e-5)
+    for mine, theirs in zip(one[1].seen, many[1].seen, strict=True):
+        assert mine[0] == theirs[0]
+        for tensor, other in zip(mine[1], theirs[1], strict=True):
+            torch.testing.assert_close(tensor, other, rtol=1e-5, atol=1e-5)
+
+
+def test_without_a_compiler_the_updates_go_on(tmp_path, monkeypatch):
+    from descentlab.modules import chunks
+
+    def fail(self, blocks):
+        raise torch._dynamo.exc.BackendCompilerFailed("inductor", RuntimeError("no compiler"), None)
+
+    monkeypatch.setattr(chunks.CompiledUpdates, "__call__", fail)
+    one = run(tmp_path, 1, RULES[0].values[0])
+    with pytest.warns(UserWarning, match="not compiled, and go on uncompiled"):
+        many = run(tmp_path, 12, RULES[0].values[0], compile=True)
+    assert same(one, many)

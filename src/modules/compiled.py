@@ -1,0 +1,116 @@
+"""Many updates as one compiled function."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+
+from ..optimizers import Rule
+
+if TYPE_CHECKING:
+    from .descent_module import DescentModule
+
+#: updates in one compiled function: more take longer to compile and gain little
+BLOCK = 50
+
+Values = dict[str, Tensor]
+States = dict[str, dict[str, Tensor]]
+
+
+class _Loss(nn.Module):
+    """The loss of a module as its forward, which is what `functional_call` calls."""
+
+    def __init__(self, module: "DescentModule") -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *batch: Tensor) -> Tensor:
+        return self.module.loss(batch)
+
+
+class CompiledUpdates:
+    """Updates of a module by a rule's pure form, compiled by torch.compile.
+
+    Equal to the updates one by one within rounding. The first call of each shape compiles, which
+    takes from ten seconds to a minute; torch keeps what it compiled for the next process.
+
+    Args:
+        module: whose loss it is.
+        rule: of the module's parameters.
+    """
+
+    def __init__(self, module: "DescentModule", rule: Rule) -> None:
+        self.rule = rule
+        self.parameters = {f"module.{name}": p for name, p in module.named_parameters()}
+        names = {parameter: name for name, parameter in self.parameters.items()}
+        self.group_of = {
+            names[parameter]: number
+            for number, group in enumerate(rule.param_groups)
+            for parameter in group["params"]
+        }
+        self.function = torch.compile(
+            _updates(_Loss(module), rule, self.group_of), fullgraph=True, dynamic=False
+        )
+
+    def __call__(self, blocks: list[tuple[Tensor, ...]]) -> Tensor:
+        """Make the updates of some blocks, and put parameters and state where the rule has them.
+
+        Args:
+            blocks: of each the stacked batches, tensors of shape (updates, rows, …).
+
+        Returns:
+            The loss of each batch before its update, shape (updates,).
+        """
+        values = {name: self.parameters[name].detach() for name in self.group_of}
+        states = {name: self._state(self.parameters[name]) for name in self.group_of}
+        hypers = [
+            {key: torch.tensor(group[key], dtype=torch.float64) for key in self.rule.defaults}
+            for group in self.rule.param_groups
+        ]
+        losses = []
+        for block in blocks:
+            values, states, each = self.function(values, states, hypers, block)
+            losses.append(each)
+        with torch.no_grad():
+            for name, value in values.items():
+                self.parameters[name].copy_(value)
+                for key, item in states[name].items():
+                    kept = item.float() if key == "step" else item
+                    self.rule.state[self.parameters[name]][key] = kept.clone()
+        return torch.cat(losses)
+
+    def _state(self, parameter: Tensor) -> dict[str, Tensor]:
+        state = self.rule.zero_state(parameter.detach())
+        return {
+            key: self.rule.state[parameter].get(key, zero).to(zero) for key, zero in state.items()
+        }
+
+
+def _updates(
+    loss: _Loss, rule: Rule, group_of: dict[str, int]
+) -> Callable[..., tuple[Values, States, Tensor]]:
+    """Return the updates of one block as a pure function."""
+
+    def updates(
+        values: Values, states: States, hypers: list[Values], block: tuple[Tensor, ...]
+    ) -> tuple[Values, States, Tensor]:
+        losses = []
+        for index in range(len(block[0])):
+            batch = tuple(part[index] for part in block)
+
+            def loss_of(values: Values, batch: Any = batch) -> Any:
+                return functional_call(loss, values, batch)
+
+            gradients, value = grad_and_value(loss_of)(values)
+            moved = {
+                name: rule.pure(values[name], gradients[name], states[name], hypers[group])
+                for name, group in group_of.items()
+            }
+            values = {name: parameter for name, (parameter, _) in moved.items()}
+            states = {name: state for name, (_, state) in moved.items()}
+            losses.append(value)
+        return values, states, torch.stack(losses)
+
+    return updates
