@@ -134,10 +134,16 @@ class DescentCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise (cause(error) or error) from error
-        if self.datamodule is None and not is_overridden(LOADERS[str(self.subcommand)], self.model):
-            raise UsageError(
-                f"{type(self.model).__name__} has no data: give --data CLASS, {known('data')}"
-            )
+        self._check_use()
+
+    def _check_use(self) -> None:
+        """Refuse a command that the module has no step for, and a module without data."""
+        name = type(self.model).__name__
+        able = [each for each, (step, _) in HOOKS.items() if is_overridden(step, self.model)]
+        if self.subcommand not in able:
+            raise UsageError(f"{name} is not made for {self.subcommand}: use {' or '.join(able)}")
+        if self.datamodule is None and not is_overridden(HOOKS[self.subcommand][1], self.model):
+            raise UsageError(f"{name} has no data: give --data CLASS, {known('data')}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the instruments for a fit."""
@@ -146,7 +152,9 @@ class DescentCLI(LightningCLI):
             self.save_config_callback = None
         if not fitting and self._trained:  # what is written goes beside the checkpoints
             kwargs["logger"] = False
-        attached = [self._get(self.config_init, name) for name in INSTRUMENTS] if fitting else []
+        left_out = getattr(self.model, "leaves_out", ())
+        names = [name for name in INSTRUMENTS if fitting and name not in left_out]
+        attached = [self._get(self.config_init, name) for name in names]
         attached = [instrument for instrument in attached if instrument is not None]
         if not any(isinstance(one, callbacks.Progress) for one in attached):
             kwargs["enable_progress_bar"] = False
@@ -245,12 +253,12 @@ class DescentCLI(LightningCLI):
             )
 
 
-#: where the data of a command come from
-LOADERS = {
-    "fit": "train_dataloader",
-    "validate": "val_dataloader",
-    "test": "test_dataloader",
-    "predict": "predict_dataloader",
+#: the step of a module and the loader of its data that each command calls
+HOOKS = {
+    "fit": ("training_step", "train_dataloader"),
+    "validate": ("validation_step", "val_dataloader"),
+    "test": ("test_step", "test_dataloader"),
+    "predict": ("predict_step", "predict_dataloader"),
 }
 DESCRIPTION = """Gradient descent that can be checked: train, test and look at textbook problems.
 

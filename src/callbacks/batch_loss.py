@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from ..datamodules import Chunk
 from ..errors import RunError, UsageError
 from ..run import log_series
 from .instrument import Instrument, run_to_write
@@ -153,6 +154,8 @@ def losses_of(outputs: Any) -> Tensor | None:
 def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     """Return what is known of the learning rate, to be added to the message."""
     rate = trainer.optimizers[0].param_groups[0]["lr"]
+    if isinstance(batch, Chunk):
+        batch = batch.batches()[-1]
     curvature = getattr(pl_module, "largest_curvature", lambda batch: None)(batch)
     if curvature is None:
         return f"; the learning rate is {rate:g}: try a smaller one"

@@ -100,17 +100,11 @@ class RegressionData(ResumableData):
             stage: `fit`, `validate`, `test` or `predict`.
         """
         super().setup(stage)
-        if self._sets and self._sets["all"][0].dtype != self.dtype:
+        if self._sets and self._sets["train"][0].dtype != self.dtype:
             self._sets = {}  # they were cast for another trainer
         self.prepare_data()
-        if self._read is not None:
-            x, y = self._read
-            x, y = _cast("the inputs", x, self.dtype), _cast("the targets", y, self.dtype)
-            self._read = None
-            self.features = x.shape[1]
-            self._sets = {"all": (x, y)}
-            for name, rows in self.indices.items():
-                self._sets[name] = (x[rows], y[rows]) if self.split else (x, y)
+        self._have("all" if stage == "predict" else "train")
+        self.features = self._sets["train"][0].shape[1]
         if stage == "fit":
             self._keep_split()
 
@@ -133,10 +127,11 @@ class RegressionData(ResumableData):
 
     def test_dataloader(self) -> TensorLoader:
         """Return the whole test set; without a split all rows, which is no held-out set."""
-        return self._whole("test" if self.split else "all")
+        return self._whole("test" if self.split else "train")
 
     def predict_dataloader(self) -> TensorLoader:
-        """Return all rows in the order of the source."""
+        """Return all rows in the order of the source; after another stage it is read again."""
+        self._have("all")
         return self._whole("all")
 
     def _whole(self, name: str) -> TensorLoader:
@@ -151,6 +146,28 @@ class RegressionData(ResumableData):
         if self.split is None:
             return {"train": torch.arange(rows)}
         return split_rows(rows, self.split, self.random_state)
+
+    def _have(self, name: str) -> None:
+        """Cast the data and give each set its rows, unless that is done.
+
+        With a split, `all` is kept only where it is asked for. Inputs come first and then targets,
+        so that the rows of a mapped file are let go in between.
+        """
+        if name in self._sets:
+            return
+        x, y = self._read or self._pair()
+        self._read = None
+        whole = name == "all" or not self.split
+        inputs = self._parts(_cast("the inputs", x, self.dtype), whole)
+        del x
+        targets = self._parts(_cast("the targets", y, self.dtype), whole)
+        self._sets = {name: (inputs[name], targets[name]) for name in inputs}
+
+    def _parts(self, tensor: Tensor, whole: bool) -> dict[str, Tensor]:
+        parts = {"all": tensor} if whole else {}
+        for name, rows in self.indices.items():
+            parts[name] = tensor[rows] if self.split else tensor
+        return parts
 
     def _keep_split(self) -> None:
         trainer = self.trainer

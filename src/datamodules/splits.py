@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
 
 LEAST_ROWS = 10
+
+Rows = NDArray[np.int64]
 
 
 def check_fractions(split: tuple[float, float, float]) -> None:
@@ -33,9 +36,9 @@ def split_rows(
 ) -> dict[str, Tensor]:
     r"""Split row numbers into training, validation and test.
 
-    `train_test_split` is called twice, with the same `random_state`: on all rows, holding out b + c
-    of them, and on those held out. The first part of these is the validation set, the second the
-    test set.
+    As by calling `train_test_split` twice, with the same `random_state`: on all rows, holding out
+    b + c of them, and on those held out. The first part of these is the validation set, the second
+    the test set. `ShuffleSplit` is what `train_test_split` calls; by itself it makes no copies.
 
     Args:
         rows: the number of rows, N, at least 10.
@@ -48,30 +51,35 @@ def split_rows(
     Raises:
         UsageError: there are fewer than 10 rows, or a set would be empty.
     """
-    from sklearn.model_selection import (
-        train_test_split,
-    )  # a second of start-up, only where it is used
-
     if rows < LEAST_ROWS:
         raise UsageError(
             f"{rows} rows are too few to split: give at least {LEAST_ROWS}, or split null"
         )
-    _, val, test = split
-    held = _count(rows, val + test)
-    tested = _count(held, test / (val + test))
+    _, second, third = split
+    held = _count(rows, second + third)
+    tested = _count(held, third / (second + third))
     if held >= rows or tested >= held:
         raise UsageError(
             f"split = {list(split)} of {rows} rows leaves a set empty: give larger fractions"
         )
-    train_rows, held_rows = train_test_split(
-        np.arange(rows), test_size=held, random_state=random_state
-    )
-    val_rows, test_rows = train_test_split(held_rows, test_size=tested, random_state=random_state)
+    drawn, held_rows = _hold_out(rows, held, random_state)
+    val, test = (held_rows[part] for part in _hold_out(held, tested, random_state))
+    np.concatenate([val, test], out=held_rows)  # all three are views of one array
     return {
-        "train": torch.from_numpy(train_rows),
-        "val": torch.from_numpy(val_rows),
-        "test": torch.from_numpy(test_rows),
+        "train": torch.from_numpy(drawn),
+        "val": torch.from_numpy(held_rows[: len(val)]),
+        "test": torch.from_numpy(held_rows[len(val) :]),
     }
+
+
+def _hold_out(rows: int, held: int, random_state: int) -> tuple[Rows, Rows]:
+    """Return the rows that are kept and those held out, as two views of one permutation."""
+    # a second of start-up, only where it is used
+    from sklearn.model_selection import ShuffleSplit
+
+    nothing = np.broadcast_to(np.int8(0), (rows,))  # only its length is looked at
+    kept, out = next(ShuffleSplit(1, test_size=held, random_state=random_state).split(nothing))
+    return kept, out
 
 
 def _count(rows: int, fraction: float) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,11 @@ from torch import Tensor, distributed
 from ..errors import UsageError
 from .resumable import ResumableLoader
 
+#: rows that are gathered at once: all of most data, and little memory beside the data themselves
+ROWS_AT_ONCE = 2**18
 
-def permutation(seed: int, epoch: int, rows: int) -> Tensor:
+
+def permutation(seed: int, epoch: int, rows: int, dtype: torch.dtype = torch.int64) -> Tensor:
     r"""Return the order of the rows in an epoch: a function of seed and epoch alone.
 
     .. math:: \pi = \text{randperm}(N; h(s, e))
@@ -23,9 +27,10 @@ def permutation(seed: int, epoch: int, rows: int) -> Tensor:
         seed: any integer; taken modulo 2**64.
         epoch: the epoch, from 0.
         rows: how many rows there are, N.
+        dtype: of the result, which has the same values in each.
 
     Returns:
-        A permutation of 0 … N-1, shape (N,), int64.
+        A permutation of 0 … N-1, shape (N,).
 
     >>> torch.equal(permutation(0, 1, 50), permutation(0, 1, 50))
     True
@@ -34,7 +39,7 @@ def permutation(seed: int, epoch: int, rows: int) -> Tensor:
     """
     mixed = np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1, np.uint64)
     generator = torch.Generator().manual_seed(int(mixed[0]))
-    return torch.randperm(rows, generator=generator)
+    return torch.randperm(rows, generator=generator, dtype=dtype)
 
 
 def shard(order: Tensor, rank: int, world: int) -> Tensor:
@@ -73,18 +78,30 @@ class Chunk(NamedTuple):
     tensors: tuple[Tensor, ...]
     size: int
 
+    def rows(self, start: int, stop: int) -> "Chunk":
+        """Return the chunk from one batch to before another."""
+        rows = slice(start * self.size, stop * self.size)
+        return Chunk(tuple(part[rows] for part in self.tensors), self.size)
+
+    @property
+    def updates(self) -> int:
+        """The number of batches."""
+        return math.ceil(len(self.tensors[0]) / self.size)
+
     def batches(self) -> list[tuple[Tensor, ...]]:
         """Return the batches, as views."""
+        if not self.updates:  # torch.split would give one batch without rows
+            return []
         return list(zip(*(torch.split(part, self.size) for part in self.tensors), strict=True))
 
 
 class TensorLoader(ResumableLoader):
     """Batches as slices of tensors; shuffled, one permutation per epoch.
 
-    Each tensor is indexed once an epoch and then split, so that a batch costs microseconds.
-    Unshuffled, the batches are views. Under torch.distributed each rank gets its share: a strided
-    shard of the permutation, padded by wrapping, or, unshuffled, every `world`-th row with no
-    padding, so that no row counts twice in an evaluation. `batch_size` is per rank.
+    Many rows are gathered at once and then split, so that a batch costs microseconds. Unshuffled,
+    the batches are views. Under torch.distributed each rank gets its share: a strided shard of the
+    permutation, padded by wrapping, or, unshuffled, every `world`-th row with no padding, so that
+    no row counts twice in an evaluation. `batch_size` is per rank.
 
     Args:
         tensors: one or more tensors with the same number of rows; they may be memory-mapped.
@@ -139,16 +156,23 @@ class TensorLoader(ResumableLoader):
         if start >= len(self):  # a rank without rows; splitting those would give an empty batch
             return
         step = size * self.chunk
-        parts = [torch.split(part[start * step :], step) for part in self._arranged()]
-        for self.handed, batch in enumerate(zip(*parts, strict=True), start + 1):
+        batches = chain.from_iterable(
+            zip(*(torch.split(part, step) for part in parts), strict=True)
+            for parts in self._gathered(start * step, step)
+        )
+        for self.handed, batch in enumerate(batches, start + 1):
             yield batch if self.chunk == 1 else Chunk(batch, size)
 
-    def _arranged(self) -> list[Tensor]:
+    def _gathered(self, start: int, step: int) -> Iterator[list[Tensor]]:
+        """Yield the rows of the epoch from `start` on, of one or more whole steps at a time."""
         rank, world = _rank_and_world()
         if not self.shuffle:
-            return [tensor[rank::world] for tensor in self.tensors]
-        order = shard(permutation(self.seed, self.epoch, self.rows), rank, world)
-        return [tensor[order] for tensor in self.tensors]
+            yield [tensor[rank::world][start:] for tensor in self.tensors]
+            return
+        narrow = torch.int32 if self.rows < 2**31 else torch.int64  # half the memory
+        order = shard(permutation(self.seed, self.epoch, self.rows, narrow), rank, world)[start:]
+        for rows in torch.split(order, max(ROWS_AT_ONCE // step, 1) * step):
+            yield [tensor.index_select(0, rows) for tensor in self.tensors]
 
     def identity(self) -> dict[str, int]:
         """Return the number of rows and the batch size, 0 for all rows at once."""

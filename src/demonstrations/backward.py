@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd, jacrev
+from torch.func import jacrev
 
 from ..errors import UsageError
 from ..objectives import CubicMinusSquare
@@ -175,7 +175,7 @@ class RetainedGradients(Demonstration):
         torch.autograd.backward(z)
         at_y, at_x = (_gradient(tensor) for tensor in (y, x))
         jacobian = jacrev(lambda point: torch.dot(b, point))(x.detach())
-        whole = jacfwd(lambda point: outer(torch.dot(b, point)))(x.detach())
+        whole = jacrev(lambda point: outer(torch.dot(b, point)))(x.detach())
         return {
             "y": y.item(),
             "z": z.item(),

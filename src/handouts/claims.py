@@ -63,7 +63,7 @@ class Claim(ABC):
             return Judgement(self, None, None, passed=True)
         try:
             return Judgement(self, computed, self.tolerance(computed), self.holds(computed))
-        except (TypeError, KeyError, AttributeError):  # a value that is missing, or no value at all
+        except (TypeError, ValueError, KeyError, AttributeError):  # no value, or of another kind
             return Judgement(self, computed, None, passed=False)
 
     @abstractmethod

@@ -130,7 +130,7 @@ def minima(runs: Runs) -> Measured:
     table = runs("predict", "derivatives/wavy").table()
     kink = next(row for row in table if row["point"] == 0.0)
     grid = table[-100:]
-    ends = [_wavy(runs, start, "0.01", "300") for start in BESIDE_THE_MINIMA]
+    ends = [_wavy(runs, start, "0.01", "150") for start in BESIDE_THE_MINIMA]
     places = [run.parameters()["theta"][-1].item() for run in ends]
     values = [run.set_losses("train")[-1] for run in ends]
     lowest = min(row["value"] for row in table)

@@ -51,8 +51,8 @@ class ChunkDescent:
             )
         self.module = module
         self.optimizer = cast(LightningOptimizer, module.optimizers())
-        self.compiled: CompiledUpdates | None = None
         self.block = 0
+        self.compiled: CompiledUpdates | None = None
         if module.compiles and isinstance(self.optimizer.optimizer, Rule):
             self.compiled = CompiledUpdates(module, self.optimizer.optimizer)
 
@@ -61,21 +61,19 @@ class ChunkDescent:
 
         Batches beyond `max_steps` are left.
         """
-        module = self.module
-        batches = chunk.batches()
+        module, stop = self.module, chunk.updates
         if module.trainer.max_steps >= 0:
-            batches = batches[: module.trainer.max_steps - module.global_step]
-        whole = sum(len(batch[0]) == chunk.size for batch in batches)
-        self.block = self.block or min(BLOCK, whole)
+            stop = min(stop, module.trainer.max_steps - module.global_step)
+        unheard = _unheard(module.trainer, module)
         losses: list[Tensor] = []
         if module.global_step == 0:  # where the graph is drawn, whatever comes after
-            losses.append(self._descend(batches[0]))
-        unheard = _unheard(module.trainer, module)
+            losses.append(self._descend(chunk.rows(0, 1).batches()[0]).reshape(1))
         if unheard and self.compiled is not None:
-            losses += self._compiled(batches[len(losses) : whole])
+            losses += self._compiled(chunk, len(losses), stop)
+        done = sum(map(len, losses))
         update = self._short() if unheard else self._descend
-        losses += [update(batch) for batch in batches[len(losses) :]]
-        return torch.stack(losses)
+        rest = [update(batch) for batch in chunk.rows(done, stop).batches()]
+        return torch.cat([*losses, torch.stack(rest)] if rest else losses)
 
     def _descend(self, batch: Batch) -> Tensor:
         loss = self.module.loss(batch)
@@ -101,17 +99,18 @@ class ChunkDescent:
 
         return short
 
-    def _compiled(self, batches: list[Batch]) -> list[Tensor]:
-        """Make the updates of as many blocks as there are, and return their losses."""
-        starts = range(0, len(batches) - self.block + 1, self.block)
-        blocks = [
-            tuple(map(torch.stack, zip(*batches[start : start + self.block], strict=True)))
-            for start in starts
-        ]
-        if not blocks or self.compiled is None:
+    def _compiled(self, chunk: Chunk, start: int, stop: int) -> list[Tensor]:
+        """Make the updates of as many blocks as there are from a batch on; return their losses."""
+        whole = len(chunk.tensors[0]) // chunk.size
+        self.block = self.block or min(BLOCK, whole)  # one size for the fit: each compiles anew
+        count = (min(whole, stop) - start) // self.block
+        if count < 1 or self.compiled is None:
             return []
+        rows = chunk.rows(start, start + count * self.block).tensors
+        shape = (count, self.block, chunk.size)
+        blocks = zip(*(part.reshape(*shape, *part.shape[1:]) for part in rows), strict=True)
         try:
-            losses = self.compiled(blocks)
+            losses = self.compiled(list(blocks))
         except torch._dynamo.exc.TorchDynamoException as error:
             rank_zero_warn(
                 "The updates were not compiled, and go on uncompiled: "
@@ -120,13 +119,14 @@ class ChunkDescent:
             self.compiled = None
             return []
         self._count(len(losses))
-        return list(losses.unbind())
+        return [losses]
 
     def _count(self, updates: int) -> None:
-        """Count updates: the wrapped optimizer's own hooks are what advances `global_step`."""
-        for _ in range(updates):
-            self.optimizer._on_before_step()
-            self.optimizer._on_after_step()
+        """Advance `global_step`, as the wrapped optimizer does for each of its steps."""
+        progress = self.module.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for tracker in (progress.total, progress.current):
+            tracker.ready += updates
+            tracker.completed += updates
 
 
 def _unheard(trainer: Trainer, module: "DescentModule") -> bool:

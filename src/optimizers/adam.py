@@ -78,6 +78,7 @@ class Adam(Rule):
         included. The formula is in `adam_step`.
     """
 
+    per_member: ClassVar[tuple[str, ...]] = ("lr", "eps")
     state_names: ClassVar[tuple[str, ...]] = ("step", "exp_avg", "exp_avg_sq")
 
     def __init__(

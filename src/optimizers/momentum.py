@@ -69,6 +69,7 @@ class Momentum(Rule):
         Equal bit for bit to ``torch.optim.SGD(params, lr, momentum)``, state included.
     """
 
+    per_member: ClassVar[tuple[str, ...]] = ("lr", "momentum")
     state_names: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
 
     def __init__(self, params: ParamsT, lr: float = 1e-2, momentum: float = 0.9) -> None:

@@ -12,7 +12,6 @@ from torch.optim.optimizer import ParamsT
 
 from ..errors import UsageError
 
-
 #: a number, or one for each member of a sweep: float64, (M, 1, …), as many dimensions as what moves
 Hyperparameter = float | Tensor
 

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities import move_data_to_device
+from torch import nn
 
-from ..datamodules import ResumableData
+from ..datamodules import Chunk, ResumableData
 from ..errors import UsageError
+from .losses import MemberLosses
+from .memory import available, bytes_of, members_in
 
 
 @contextmanager
@@ -102,3 +105,29 @@ def _copy(data: ResumableData, seed: int, stage: str) -> ResumableData:
     with drawn_with(seed):
         copied.setup(stage)
     return copied
+
+
+def batches_in(batch: Any) -> list[Any]:
+    """Return the batches of a chunk, or the batch itself."""
+    return list(batch.batches()) if isinstance(batch, Chunk) else [batch]
+
+
+def members_that_fit(
+    module: LightningModule, data: LightningDataModule | None, seed: int, device: torch.device
+) -> int:
+    """Return how many members half of the free memory holds, by what one of them allocates.
+
+    Args:
+        module: one member.
+        data: where a batch comes from; one that is not of ours is not asked.
+        seed: a seed of the sweep.
+        device: where members are trained.
+    """
+    step, parameters = 0, list(module.parameters())
+    if isinstance(data, ResumableData):
+        found = SeedData(data, [seed], "fit", torch.device("cpu"))
+        found.start(0, 0)
+        batch = batches_in(found.next()[0])[0]
+        one = [nn.Parameter(p.detach().to(data.dtype)[None]) for p in parameters]
+        step = bytes_of(lambda: MemberLosses(module).gradients(one, batch, None))
+    return members_in(available(device) // 2, parameters, step)

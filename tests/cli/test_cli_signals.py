@@ -25,16 +25,27 @@ WORDS = (
 RUN = "logs/linear_regression/split/version_0"
 
 
-def start(folder, *words, before=()):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*before, sys.executable, "-m", "descentlab", *words],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(tmp_path):
+    """Start a command as a process of its own, which does not outlive the test."""
+    running = []
+
+    def begin(*words, before=()):
+        process = subprocess.Popen(
+            [*before, sys.executable, "-m", "descentlab", *words],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
 
 
 def wait_for(process, path):
@@ -53,8 +64,8 @@ def wait_for(process, path):
         (signal.SIGHUP, 143, "terminated: what was finished before is in the run's folder"),
     ],
 )
-def test_a_stopped_run_keeps_what_it_finished(tmp_path, number, status, says):
-    process = start(tmp_path, *WORDS)
+def test_a_stopped_run_keeps_what_it_finished(start, tmp_path, number, status, says):
+    process = start(*WORDS)
     checkpoints = tmp_path / RUN / "checkpoints"
     wait_for(process, checkpoints / "last.ckpt")
     first = torch.load(checkpoints / "last.ckpt", weights_only=True)["epoch"]
@@ -78,8 +89,8 @@ def test_a_stopped_run_keeps_what_it_finished(tmp_path, number, status, says):
     assert last["global_step"] <= len(steps) <= last["global_step"] + 12  # the epoch begun
 
 
-def test_what_was_stopped_goes_on_and_can_be_tested(tmp_path, monkeypatch, command):
-    process = start(tmp_path, *WORDS)
+def test_what_was_stopped_goes_on_and_can_be_tested(start, tmp_path, monkeypatch, command):
+    process = start(*WORDS)
     wait_for(process, tmp_path / RUN / "checkpoints/last.ckpt")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
@@ -93,8 +104,8 @@ def test_what_was_stopped_goes_on_and_can_be_tested(tmp_path, monkeypatch, comma
     assert command("test", "--run", RUN).status == 0
 
 
-def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
-    process = start(tmp_path, *WORDS, before=("nohup",))
+def test_a_run_under_nohup_outlives_its_terminal(start, tmp_path):
+    process = start(*WORDS, before=("nohup",))
     last = tmp_path / RUN / "checkpoints/last.ckpt"
     wait_for(process, last)
     process.send_signal(signal.SIGHUP)
@@ -110,8 +121,8 @@ def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
 
 
 @pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
-def test_ctrl_c_at_any_time_gives_one_message(tmp_path, delay):
-    process = start(tmp_path, *WORDS)
+def test_ctrl_c_at_any_time_gives_one_message(start, delay):
+    process = start(*WORDS)
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -131,14 +142,15 @@ def test_handlers_are_as_they_were_after_a_command():
 
 def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatch, capfd):
     received = []
-    monkeypatch.setattr(signal, "getsignal", lambda _: received.append)  # Lightning listens
-    monkeypatch.setattr(signal, "raise_signal", received.append)
     stop = Stop()
-    stop._interrupt(signal.SIGINT, None)
-    assert received == [signal.SIGTERM]
-    assert "press Ctrl-C again to stop at once" in capfd.readouterr().err
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda _: received.append)  # Lightning listens
+        patch.setattr(signal, "raise_signal", received.append)
         stop._interrupt(signal.SIGINT, None)
+        assert received == [signal.SIGTERM]
+        assert "press Ctrl-C again to stop at once" in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            stop._interrupt(signal.SIGINT, None)
 
 
 def test_ctrl_c_before_training_stops_at_once():

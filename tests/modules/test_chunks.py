@@ -7,7 +7,7 @@ from test_two_ways import fit
 from torch.optim.lr_scheduler import ExponentialLR
 
 from descentlab.callbacks import AcceleratorTimer, BatchLoss
-from descentlab.datamodules import Chunk, RegressionData, TensorLoader
+from descentlab.datamodules import Chunk, Line, RegressionData, TensorLoader
 from descentlab.errors import UsageError
 from descentlab.modules import LinearRegression
 from descentlab.optimizers import Adam, GradientDescent, Momentum
@@ -33,7 +33,7 @@ class Epochs(Callback):
         self.seen.append((trainer.global_step, tensors, dict(trainer.callback_metrics)))
 
 
-def run(tmp_path, chunk, optimizer, *callbacks, epochs=3, compile=False, **flags):
+def run(tmp_path, chunk, optimizer, *callbacks, epochs=3, compile=False, size=442, **flags):
     losses, seen = BatchLoss(), Epochs()
     module = LinearRegression(
         optimizer=optimizer,
@@ -41,7 +41,7 @@ def run(tmp_path, chunk, optimizer, *callbacks, epochs=3, compile=False, **flags
         compile=compile,
         lr_scheduler=lambda o: ExponentialLR(o, 0.9),
     )
-    data = RegressionData(chunk=chunk)
+    data = RegressionData(chunk=chunk, source="line", line=Line(size=size))
     _, trainer = fit(
         module, data, epochs, [losses, seen, *callbacks], default_root_dir=tmp_path, **flags
     )
@@ -66,6 +66,13 @@ def same(one, other):
 def test_chunks_are_the_same_run_bit_for_bit(tmp_path, optimizer, chunk):
     one, many = run(tmp_path, 1, optimizer), run(tmp_path, chunk, optimizer)
     assert len(one[0].losses) == many[2].global_step == 36
+    assert same(one, many)
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+def test_chunks_that_come_out_even(tmp_path, optimizer):
+    one, many = (run(tmp_path, chunk, optimizer, size=320) for chunk in (1, 4))
+    assert len(one[0].losses) == 24
     assert same(one, many)
 
 
@@ -166,7 +173,11 @@ def test_compiled_chunks_are_the_same_within_rounding(tmp_path, optimizer, monke
     monkeypatch.setattr(chunks.CompiledUpdates, "__call__", counted)
     one = run(tmp_path, 1, optimizer)
     many = run(tmp_path, 12, optimizer, compile=True)
-    assert calls == [2, 2, 2]  # of 12 batches the last is short; in the first epoch one is descended
+    even = [run(tmp_path, chunk, optimizer, compile=chunk == 4, size=320) for chunk in (1, 4)]
+    assert even[1][0].losses == pytest.approx(even[0][0].losses, rel=1e-5)
+    assert calls[3:] == [1] * 5
+    calls = calls[:3]
+    assert calls == [2, 2, 2]  # of 12 batches the last is short, and the first of all descended
     assert many[2].global_step == 36
     assert many[0].losses == pytest.approx(one[0].losses, rel=1e-5)
     for mine, theirs in zip(one[1].seen, many[1].seen, strict=True):
