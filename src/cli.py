@@ -8,6 +8,7 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry, MPSAccelerator
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -156,9 +157,12 @@ class DescentCLI(LightningCLI):
         names = [name for name in INSTRUMENTS if fitting and name not in left_out]
         attached = [self._get(self.config_init, name) for name in names]
         attached = [instrument for instrument in attached if instrument is not None]
-        if not any(isinstance(one, callbacks.Progress) for one in attached):
-            kwargs["enable_progress_bar"] = False
         settings = {**self._get(self.config_init, "trainer"), **kwargs}
+        own = settings["callbacks"] or []
+        present = [*attached, *(own if isinstance(own, list) else [own])]
+        for kind, flag in ((ProgressBar, "progress_bar"), (Checkpoint, "checkpointing")):
+            if not any(isinstance(one, kind) for one in present):
+                settings[f"enable_{flag}"] = settings[f"enable_{flag}"] or False  # no default one
         try:
             trainer = self._instantiate_trainer(settings, attached)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:

@@ -101,14 +101,15 @@ def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> "Figure":
     axes.set_facecolor("0.85")
     # as many cells in each shade: a few large losses would leave all others alike
     edges = np.unique(np.quantile(good, np.linspace(0, 1, _SHADES + 1)))
-    shades = {} if edges.size < 3 else {"norm": BoundaryNorm(edges, 256)}
-    shown = axes.imshow(losses, origin="lower", aspect="auto", cmap="viridis_r", **shades)
+    norm = BoundaryNorm(edges, 256) if edges.size > 2 else None
+    shown = axes.imshow(losses, origin="lower", aspect="auto", cmap="viridis_r", norm=norm)
     if losses.size <= _NUMBERS_UP_TO:
         _write_numbers(axes, losses)
     row, column = np.unravel_index(np.nanargmin(losses), losses.shape)
     best = f"least: {losses[row, column]:.5g} at {first} = {xs[column]:g}, {second} = {ys[row]:g}"
-    star = {"marker": "*", "markersize": 15, "markeredgecolor": "black", "linestyle": ""}
-    axes.plot([column], [row + 0.25], color="white", label=best, **star)
+    axes.plot(
+        [column], [row + 0.25], "*", ms=15, color="white", markeredgecolor="black", label=best
+    )
     if crossed.any():
         high, across = np.nonzero(crossed)
         axes.plot(

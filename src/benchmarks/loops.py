@@ -53,7 +53,7 @@ class Problem:
 
 
 class EpochOrder(Sampler[int]):
-    """The order of each epoch that `TensorLoader` has too, as torch's RandomSampler gives its own."""
+    """The order of each epoch that `TensorLoader` has too, in the way of torch's RandomSampler."""
 
     def __init__(self, rows: int) -> None:
         self.rows, self.epoch = rows, 0
@@ -132,7 +132,7 @@ class Stock(LightningModule):
 
 
 def stock(problem: Problem, epochs: int) -> None:
-    """Run a stock Lightning project with the same outputs: its loggers, two checkpoints, its bar."""
+    """Run a stock Lightning project with the same outputs: loggers, two checkpoints, its bar."""
     validation = DataLoader(TensorDataset(*problem.rows("val")), batch_size=BATCH_SIZE)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

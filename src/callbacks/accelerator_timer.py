@@ -17,8 +17,9 @@ class AcceleratorTimer(Instrument):
     """Measure the time of an update and of an epoch, with the device synchronised.
 
     An update's time runs from the end of the one before it, or from the epoch's start, so loading
-    the batch and all callbacks are in it, and validation is not. The first updates are left out (warm-up),
-    and after `steps` updates no more are taken, so that later ones need not wait for the device.
+    the batch and all callbacks are in it, and validation is not. The first updates are left out
+    (warm-up), and after `steps` updates no more are taken, so that later ones need not wait for the
+    device.
     An epoch's time includes its validation; the first epoch is left out where there are more.
 
     Written: `timing.json` in the run's folder.

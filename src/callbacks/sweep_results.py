@@ -152,7 +152,8 @@ def _hparams(run: Run, names: Sequence[str], row: Mapping[str, Any]) -> None:
     folder = run.folder / "members" / f"{row['member']:05}"
     folder.mkdir(parents=True, exist_ok=True)
     now = time.time()
-    summaries = [*hparams(values, metrics), *(scalar(tag, x) for tag, x in metrics.items())]
+    summaries = [*hparams(values, metrics)]  # type: ignore[no-untyped-call]  # torch has no types
+    summaries += [scalar(tag, x) for tag, x in metrics.items()]  # type: ignore[no-untyped-call]
     with (folder / f"events.out.tfevents.{int(now)}.hparams").open("wb") as file:
         writer = RecordWriter(file)
         for event in (

@@ -12,8 +12,8 @@ from torch import Tensor, distributed
 from ..errors import UsageError
 from .resumable import ResumableLoader
 
-#: rows that are gathered at once: all of most data, and little memory beside the data themselves
-ROWS_AT_ONCE = 2**18
+#: rows that are gathered at once: all of most data, and still in the cache when they are split
+ROWS_AT_ONCE = 2**16
 
 
 def permutation(seed: int, epoch: int, rows: int, dtype: torch.dtype = torch.int64) -> Tensor:
@@ -172,7 +172,7 @@ class TensorLoader(ResumableLoader):
         narrow = torch.int32 if self.rows < 2**31 else torch.int64  # half the memory
         order = shard(permutation(self.seed, self.epoch, self.rows, narrow), rank, world)[start:]
         for rows in torch.split(order, max(ROWS_AT_ONCE // step, 1) * step):
-            yield [tensor.index_select(0, rows) for tensor in self.tensors]
+            yield [_taken(tensor, rows) for tensor in self.tensors]
 
     def identity(self) -> dict[str, int]:
         """Return the number of rows and the batch size, 0 for all rows at once."""
@@ -206,6 +206,13 @@ class TensorLoader(ResumableLoader):
             )
         super().load_state_dict(state)
         self.seed = state["seed"]
+
+
+def _taken(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Return some rows; a single column as a vector, for which torch is three times as fast."""
+    if tensor.numel() == len(tensor):
+        return tensor.view(-1).index_select(0, rows).view(-1, *tensor.shape[1:])
+    return tensor.index_select(0, rows)
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import shlex
 import warnings
@@ -90,6 +91,7 @@ class Runs:
         self.folder = folder
         self.asked: list[str] = []
         self._finished: dict[tuple[str, ...], Finished] = {}
+        self._numbers = itertools.count()
 
     def __call__(
         self,
@@ -124,7 +126,7 @@ class Runs:
         return finished
 
     def _run(self, shown: list[str], keep: tuple[str, ...]) -> Finished:
-        name = f"run_{len(self._finished)}"
+        name = f"run_{next(self._numbers)}"
         words = [*shown, "--trainer.logger.save_dir", str(self.folder)]
         words += ["--trainer.logger.name", "runs", "--trainer.logger.version", name]
         if "--trainer.accelerator" not in shown:

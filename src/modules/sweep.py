@@ -36,7 +36,8 @@ from .descent_module import STEP_HOOKS, DescentModule
 class Sweep(LightningModule):
     r"""Train every member of a grid at once, each as it would be in a run of its own.
 
-    .. math:: \theta_{m,t} = \mathrm{rule}(\theta_{m,t-1}, \nabla L(\theta_{m,t-1}, B_{s(m),t}); h_m)
+    .. math::
+        \theta_{m,t} = \mathrm{rule}(\theta_{m,t-1}, \nabla L(\theta_{m,t-1}, B_{s(m),t}); h_m)
 
     A member m is a point :math:`h_m` of the grid with a seed :math:`s(m)`, on which its initial
     parameters and its batches B depend. Parameters are stacked, (M, …), the M losses are one

@@ -3,10 +3,10 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import move_data_to_device
 from torch import nn
 
@@ -14,6 +14,9 @@ from ..datamodules import Chunk, ResumableData
 from ..errors import UsageError
 from .losses import MemberLosses
 from .memory import available, bytes_of, members_in
+
+if TYPE_CHECKING:
+    from ..modules import DescentModule
 
 
 @contextmanager
@@ -113,7 +116,7 @@ def batches_in(batch: Any) -> list[Any]:
 
 
 def members_that_fit(
-    module: LightningModule, data: LightningDataModule | None, seed: int, device: torch.device
+    module: "DescentModule", data: LightningDataModule | None, seed: int, device: torch.device
 ) -> int:
     """Return how many members half of the free memory holds, by what one of them allocates.
 

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .losses import MemberLosses, spread
 from .members import Group
 from .record import Record
+
+if TYPE_CHECKING:
+    from ..modules import DescentModule
 
 
 class GroupDescent:
@@ -30,8 +33,8 @@ class GroupDescent:
 
     def __init__(
         self,
-        module: nn.Module,
-        starts: Sequence[nn.Module],
+        module: "DescentModule",
+        starts: Sequence["DescentModule"],
         group: Group,
         reduction: Literal["mean", "sum"],
     ) -> None:

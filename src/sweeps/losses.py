@@ -1,15 +1,17 @@
 """The losses of all members of a sweep on a batch, and their gradients, as one computation."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..errors import UsageError
 from .memory import bytes_of
+
+if TYPE_CHECKING:
+    from ..modules import DescentModule
 
 #: what the losses of members on a whole set may take at once; more members are done in parts
 EVALUATION_BYTES = 2**28
@@ -18,13 +20,14 @@ EVALUATION_BYTES = 2**28
 class _LossOf(nn.Module):
     """A module's loss as what is called: `functional_call` calls `forward` and nothing else."""
 
-    def __init__(self, module: LightningModule) -> None:
+    module: "DescentModule"
+
+    def __init__(self, module: "DescentModule") -> None:
         super().__init__()
         self.module = module
 
     def forward(self, batch: Any) -> Tensor:
-        loss: Tensor = self.module.loss(batch)
-        return loss
+        return self.module.loss(batch)
 
 
 class MemberLosses:
@@ -36,7 +39,7 @@ class MemberLosses:
         module: has the loss; its parameters are not looked at, their names are.
     """
 
-    def __init__(self, module: LightningModule) -> None:
+    def __init__(self, module: "DescentModule") -> None:
         self._call = _LossOf(module)
         self._kind = type(module).__name__
         self._names = [f"module.{name}" for name, _ in module.named_parameters()]
@@ -65,7 +68,7 @@ class MemberLosses:
             if not _stacked(dims):
                 return vmap(self._one, in_dims=(0, None))(named, batch)
             seeds = _seeds(batch, dims)
-            by_seed = {name: p.unflatten(0, (seeds, -1)) for name, p in named.items()}
+            by_seed = {name: p.view(seeds, -1, *p.shape[1:]) for name, p in named.items()}
             inner = vmap(self._one, in_dims=(0, None))
             return vmap(inner, in_dims=(0, dims))(by_seed, batch).flatten()
         except RuntimeError as error:
@@ -162,11 +165,8 @@ def _same(one: Any, other: Any) -> bool:
         return all(map(_same, one, other))
     if not isinstance(one, Tensor):
         return True
-    return (
-        one.data_ptr() == other.data_ptr()
-        and one.shape == other.shape
-        and one.stride() == other.stride()
-    )
+    alike = one.shape == other.shape and one.stride() == other.stride()
+    return alike and one.data_ptr() == int(other.data_ptr())
 
 
 def _shape(batch: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The members of a sweep: every point of a grid with every seed, and how they are cut into groups."""
+"""The members of a sweep: every point of a grid with every seed, cut into groups."""
 
 import itertools
 import math
@@ -131,7 +131,7 @@ def check_grid(kind: type, fixed: Mapping[str, Any], grid: Mapping[str, Sequence
         grid: values for each swept hyperparameter.
 
     Raises:
-        UsageError: naming the hyperparameter, or the class; of a value out of range, the rule's own.
+        UsageError: naming the hyperparameter, or the class; of a wrong value, the rule's own.
     """
     if not (issubclass(kind, Rule) and kind.per_member):
         raise UsageError(

@@ -14,17 +14,18 @@ _UNKNOWN = 2**30
 
 def bytes_of(computation: Callable[[], Any]) -> int:
     """Return how many bytes a computation allocates, freed ones too: the most that it may hold."""
-    with _Allocations() as allocations, torch.inference_mode(False), torch.enable_grad():
+    allocations = _Allocations()
+    with allocations, torch.inference_mode(False), torch.enable_grad():
         computation()
     return allocations.bytes
 
 
-class _Allocations(TorchDispatchMode):
+class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Count the bytes of what is made, views left out."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes: int = 0
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -39,7 +40,7 @@ class _Allocations(TorchDispatchMode):
 def available(device: torch.device) -> int:
     """Return how many bytes are free on a device."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return int(torch.cuda.mem_get_info(device)[0])
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -24,10 +24,9 @@ CHROMIUM = next(
 PROBE = """<!doctype html><html><body><pre id="seen"></pre><script>
 const frame = document.createElement("iframe");
 frame.style.cssText = "width: %dpx; height: 2000px; border: 0";
-frame.onload = async () => {
+frame.onload = () => {
   const page = frame.contentDocument;
   const pictures = [...page.images];
-  await Promise.all(pictures.map(picture => picture.decode().catch(() => null)));
   document.getElementById("seen").textContent = JSON.stringify({
     inner: frame.contentWindow.innerWidth,
     scroll: page.documentElement.scrollWidth,
