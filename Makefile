@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -23,10 +24,10 @@ run: $(READY)  ## fit a line to the diabetes data, then test its last and its be
 	@$(BIN)/descentlab fit --config linear_regression/split.yaml --test_after_fit true
 
 test: $(READY)  ## run all tests (PYTEST="…" passes flags on)
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 test-fast: $(READY)  ## run the tests that take no more than a few seconds each
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(PYTEST)
 
 reproduce: $(READY)  ## run every entry of the handouts and write reports/handouts/
 	@$(BIN)/python scripts/reproduce.py

@@ -1,9 +1,12 @@
 """The console script `descentlab`: what needs no torch is answered before it is imported."""
 
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -20,12 +23,32 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
-    try:
+    with _leaving_at_once():
         from .command import run
-    except KeyboardInterrupt:  # imports take seconds
-        print("descentlab: error: interrupted before anything began", file=sys.stderr)
-        return 128 + signal.SIGINT
     return run(words)
+
+
+@contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """End the process at Ctrl-C: imports take seconds, and may catch an exception within them."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"descentlab: error: interrupted before anything began\n")
+        os._exit(128 + number)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # ignored, or not this command's own process
+        yield
+        return
+    try:
+        signal.signal(signal.SIGINT, leave)
+    except ValueError:  # only the main thread may set handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _list_configs(words: list[str]) -> int:

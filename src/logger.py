@@ -115,6 +115,15 @@ class RunLogger(TensorBoardLogger):
             self.save()
 
     @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Write hyperparameters and what they led to for HParams, and no row of the table."""
+        table, self._table = self._table, None
+        try:
+            super().log_hyperparams(*args, **kwargs)
+        finally:
+            self._table = table
+
+    @rank_zero_only
     def log_series(self, tag: str, values: Sequence[float], first_step: int) -> None:
         """Write one value a step to TensorBoard, all at once."""
         if not values:

@@ -21,9 +21,6 @@ def folder(tmp_path, monkeypatch):
     """An empty folder with tensors of the user's, as the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` does
-    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
-        monkeypatch.setenv(name, "0")
-        monkeypatch.delenv(name)
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(120, 2, generator=generator)
     torch.save(x, tmp_path / "X.pt")

@@ -4,10 +4,13 @@ All of them train the same line on the same batches in the same order and keep t
 loss of every update, both sets' losses and the parameters after every epoch.
 """
 
+import contextlib
+import io
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -30,6 +33,10 @@ class Outputs:
     batch_losses: list[float] = field(default_factory=list)
     epoch_losses: list[tuple[float, float]] = field(default_factory=list)
     parameters: list[list[Tensor]] = field(default_factory=list)
+
+    def final(self) -> list[float]:
+        """Return slope and bias at the end."""
+        return [float(value) for value in self.parameters[-1]]
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,54 @@ def _split(rows: tuple[Tensor, Tensor], epoch: int) -> Iterator[tuple[Tensor, ..
     return zip(*(torch.split(part[order], BATCH_SIZE) for part in rows), strict=True)
 
 
+def optax_scan(problem: Problem, rates: Sequence[float] | None = None) -> Callable[[int], Outputs]:
+    """Return the same in JAX: an epoch is one compiled `lax.scan` over the batches.
+
+    Args:
+        problem: has the rows.
+        rates: one learning rate for each of several lines that are fitted under `vmap`; what is
+            kept is then of the last one.
+    """
+    import jax
+    import optax
+
+    arrays = {name: [part.numpy() for part in problem.rows(name)] for name in ("train", "val")}
+
+    def mean_squared_error(line: Any, x: Any, y: Any) -> Any:
+        return ((x @ line[0] + line[1] - y) ** 2).mean()
+
+    def epoch_of(rate: Any, carry: Any, x: Any, y: Any) -> Any:
+        rule = optax.sgd(rate)
+
+        def update(carry: Any, batch: Any) -> Any:
+            line, state = carry
+            loss, gradient = jax.value_and_grad(mean_squared_error)(line, *batch)
+            moves, state = rule.update(gradient, state)
+            return (optax.apply_updates(line, moves), state), loss
+
+        carry, losses = jax.lax.scan(update, carry, (x, y))
+        ends = [mean_squared_error(carry[0], *arrays[name]) for name in ("train", "val")]
+        return carry, losses, ends
+
+    several = jax.jit(jax.vmap(epoch_of, in_axes=(0, 0, None, None)))
+    every = jax.numpy.array(rates or [LEARNING_RATE])
+
+    def run(epochs: int) -> Outputs:
+        line = (jax.numpy.zeros((len(every), 1)), jax.numpy.zeros(len(every)))
+        carry, kept = (line, optax.sgd(LEARNING_RATE).init(line)), Outputs()
+        for epoch in range(epochs):
+            order = permutation(SEED, epoch, len(arrays["train"][0])).numpy()
+            x, y = (part[order] for part in arrays["train"])
+            batches = x.reshape(-1, BATCH_SIZE, 1), y.reshape(-1, BATCH_SIZE)
+            carry, losses, ends = several(every, carry, *batches)
+            kept.batch_losses += losses[-1].tolist()
+            kept.epoch_losses.append((float(ends[0][-1]), float(ends[1][-1])))
+            kept.parameters.append([torch.tensor(part[-1].tolist()) for part in carry[0]])
+        return kept
+
+    return run
+
+
 class Stock(LightningModule):
     """What a newcomer to Lightning writes."""
 
@@ -134,7 +189,12 @@ class Stock(LightningModule):
 def stock(problem: Problem, epochs: int) -> None:
     """Run a stock Lightning project with the same outputs: loggers, two checkpoints, its bar."""
     validation = DataLoader(TensorDataset(*problem.rows("val")), batch_size=BATCH_SIZE)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         trainer = Trainer(
             max_epochs=epochs,

@@ -1,98 +1,85 @@
 """What an update inside `fit` costs, with every default instrument on."""
 
-import contextlib
-import io
+import importlib.util
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..__main__ import main
-from ..run import Run
-from .loops import BATCH_SIZE, LEARNING_RATE, Problem, plain, stock
-from .measure import Result, compare, marginal
+from .fits import Fits
+from .loops import Outputs, Problem, optax_scan, plain, stock
+from .measure import Row, in_turn, marginal
+
+CHUNK = ("--model.manual_optimization=true", "--data.chunk={}")
+COMPILED = (*CHUNK, "--model.compile=true")
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[io.StringIO]:
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
-        yield shown
+def overhead(quick: bool) -> list[Row]:
+    """Compare an update of ours with those of loops and of a stock project, at two epoch lengths.
 
-
-class Ours:
-    """A fit from the command line, on files that hold the problem's rows."""
-
-    def __init__(self, problem: Problem, folder: Path, *flags: str) -> None:
-        self.folder = folder
-        self.flags = flags
-        self.runs = 0
-        torch.save(problem.all_x, folder / "x.pt")
-        torch.save(problem.all_y, folder / "y.pt")
-
-    def __call__(self, epochs: int) -> Run:
-        """Fit for some epochs and return the run."""
-        self.runs += 1
-        words = [
-            "fit",
-            "--config=linear_regression/your_data",
-            f"--data.x_path={self.folder / 'x.pt'}",
-            f"--data.y_path={self.folder / 'y.pt'}",
-            f"--data.batch_size={BATCH_SIZE}",
-            f"--model.optimizer.lr={LEARNING_RATE}",
-            f"--trainer.max_epochs={epochs}",
-            "--trainer.accelerator=cpu",
-            f"--trainer.logger.save_dir={self.folder / 'logs'}",
-            f"--trainer.logger.version={self.runs}",
-            *self.flags,
-        ]
-        with _silence() as shown:
-            status = main(words)
-        if status:
-            raise RuntimeError(f"the benchmark's own fit failed: {shown.getvalue()}")
-        experiment = self.folder / "logs" / "linear_regression" / "your_data"
-        return Run(experiment / f"version_{self.runs}")
-
-
-def check(problem: Problem, ours: Ours) -> None:
-    """Make sure that both sides compute the same before either is timed.
-
-    Raises:
-        RuntimeError: if a loss of an update differs.
+    Returns:
+        A row for each way of ours: batch by batch, chunks, compiled chunks.
     """
-    expected = plain(problem, epochs=2).batch_losses
-    lines = ours(epochs=2).batch_losses.read_text().splitlines()[1:]
-    losses = [float(line.rsplit(",", 1)[1]) for line in lines]
-    torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-7)
+    few, many = (8, 1) if quick else (40, 2)
+    ways = {"chunks of 25": _with(CHUNK, 25)}
+    rows = at(25, ways if quick else ways | {"compiled": _with(COMPILED, 25)}, few, quick)
+    ways = {f"chunks of {size}": _with(CHUNK, size) for size in (100, 1000)}
+    return rows + at(1000, ways | {"compiled": _with(COMPILED, 1000)}, many, quick)
 
 
-def overhead(updates_per_epoch: int, flags: tuple[str, ...], rounds: int, epochs: int) -> Result:
-    """Compare an update of ours with one of a plain loop, of a leaner one and of a stock project.
+def _with(flags: tuple[str, ...], chunk: int) -> tuple[str, ...]:
+    return tuple(flag.format(chunk) for flag in flags)
+
+
+def at(per_epoch: int, ways: dict[str, tuple[str, ...]], epochs: int, quick: bool) -> list[Row]:
+    """Return a row for each way of ours, the first one batch by batch.
 
     Args:
-        updates_per_epoch: batches in an epoch.
-        flags: what is added to the command line of ours.
-        rounds: how many rounds count.
-        epochs: n: the time is that of 2n epochs less that of n.
+        per_epoch: updates in an epoch.
+        ways: flags that are added to the command line, by name.
+        epochs: n: an update's time is that of 2n epochs less that of n.
+        quick: fewer rounds, and no stock project where it takes long.
     """
-    problem = Problem.of(updates_per_epoch)
+    problem = Problem.of(per_epoch)
     with tempfile.TemporaryDirectory() as folder:
-        ours = Ours(problem, Path(folder), *flags)
-        check(problem, ours)
-
-        def timed(run: Callable[[int], object], n: int = epochs) -> Callable[[], float]:
-            return lambda: marginal(run, n, updates_per_epoch)
-
-        def stock_project(n: int) -> None:
-            with _silence():
-                stock(problem, n)
-
-        contenders = {
-            "descentlab": timed(ours),
-            "plain loop, DataLoader": timed(lambda n: plain(problem, n)),
-            "plain loop, tensors split": timed(lambda n: plain(problem, n, sliced=True)),
-            "stock Lightning": timed(stock_project, max(1, epochs // 10)),
+        ours = {
+            name: Fits(problem, Path(folder) / f"{number}", *flags)
+            for number, (name, flags) in enumerate({"batch by batch": (), **ways}.items())
         }
-        name = f"overhead, {updates_per_epoch} updates an epoch"
-        return compare(name, "s an update", contenders, rounds, ours="descentlab")
+        others: dict[str, Callable[[int], Outputs]] = {
+            "plain loop, DataLoader": lambda n: plain(problem, n),
+            "plain loop, tensors split": lambda n: plain(problem, n, sliced=True),
+        }
+        if importlib.util.find_spec("optax") is not None:
+            others["optax, lax.scan"] = optax_scan(problem)
+        contenders: dict[str, Callable[[int], Outputs]] = {**ours, **others}
+        for name, run in contenders.items():
+            check(name, run(2), plain(problem, 2))
+        runs: dict[str, tuple[Callable[[int], Any], int]] = {
+            name: (run, epochs) for name, run in contenders.items()
+        }
+        if not (quick and per_epoch > 25):
+            runs["stock Lightning"] = lambda n: stock(problem, n), max(1, epochs // 10)
+        timed = {
+            name: lambda run=run, n=n: marginal(run, n, per_epoch)
+            for name, (run, n) in runs.items()
+        }
+        seconds = in_turn(timed, rounds=2 if quick else 5, warm_up=False)
+    against = {name: times for name, times in seconds.items() if name not in ours}
+    title = f"{per_epoch} updates an epoch"
+    return [Row.of(f"{title}, {way}", "s an update", seconds[way], against) for way in ours]
+
+
+def check(name: str, found: Outputs, expected: Outputs) -> None:
+    """Make sure that a contender computes the same before it is timed.
+
+    Raises:
+        RuntimeError: if the loss of an update, or a parameter at an epoch's end, differs.
+    """
+    try:
+        torch.testing.assert_close(found.batch_losses, expected.batch_losses, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found.final(), expected.final(), rtol=1e-4, atol=1e-6)
+    except AssertionError as error:
+        raise RuntimeError(f"{name} computes something else than the plain loop: {error}") from None

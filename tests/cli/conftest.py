@@ -10,11 +10,8 @@ from descentlab.__main__ import main
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch):
-    """Whatever a command sets for its process is gone after the test, and no variable steers it."""
-    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
-        monkeypatch.setenv(name, "0")
-        monkeypatch.delenv(name)
+def same_signals():
+    """A command leaves the signals as they were."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     assert handlers == {number: signal.getsignal(number) for number in handlers}

@@ -114,7 +114,7 @@ def test_a_batch_larger_than_the_data_is_one_batch(command, here):
     assert [line.split(",")[:2] for line in lines.split()[1:]] == [["0", "0"], ["1", "1"]]
 
 
-def test_data_are_read_once_for_all_stages(monkeypatch):
+def test_data_are_read_once_for_training_and_test_and_again_for_all_rows(monkeypatch):
     reads = []
 
     def counted(*paths):
@@ -125,10 +125,12 @@ def test_data_are_read_once_for_all_stages(monkeypatch):
     data = RegressionData(x_path="a", y_path="b")
     data.prepare_data()
     data.prepare_data()
-    for stage in ("fit", "test", "predict"):
+    for stage in ("fit", "validate", "test"):
         data.prepare_data()
         data.setup(stage)
     assert reads == [("a", "b")]
+    data.setup("predict")  # all rows in their order, which were let go when they were split
+    assert reads == 2 * [("a", "b")]
 
 
 def test_setup_alone_reads_too_as_other_processes_do():

@@ -45,8 +45,9 @@ def parameters(run, name="last"):
     return {key: value.tolist() for key, value in state.items()}
 
 
-def test_a_fit_leaves_exactly_these_files(finished):
-    assert files(finished / RUN) == FILES
+def test_a_fit_leaves_exactly_these_files(command, here):
+    assert command(*YOUR_DATA).status == 0
+    assert files(here / RUN) == FILES
 
 
 @pytest.mark.parametrize("instrument", sorted(OF))

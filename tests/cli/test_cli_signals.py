@@ -25,6 +25,29 @@ WORDS = (
 RUN = "logs/linear_regression/split/version_0"
 
 
+NUMBERS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+
+
+#: takes signals as at a terminal, also where the tests run in the background, and runs a command
+LISTENING = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def listening():
+    """This process takes signals so, for one test."""
+    before = [signal.getsignal(number) for number in NUMBERS]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in zip(NUMBERS, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def start(tmp_path):
     """Start a command as a process of its own, which does not outlive the test."""
@@ -32,7 +55,7 @@ def start(tmp_path):
 
     def begin(*words, before=()):
         process = subprocess.Popen(
-            [*before, sys.executable, "-m", "descentlab", *words],
+            [sys.executable, "-c", LISTENING, *before, sys.executable, "-m", "descentlab", *words],
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -131,13 +154,13 @@ def test_ctrl_c_at_any_time_gives_one_message(start, delay):
     assert err.count("descentlab: error: interrupted") == 1
 
 
+@pytest.mark.usefixtures("listening")
 def test_handlers_are_as_they_were_after_a_command():
-    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
+    before = [signal.getsignal(number) for number in NUMBERS]
     with Stop().on_signals():
         assert signal.getsignal(signal.SIGHUP) is not before[1]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Lightning leaves it
-    assert [signal.getsignal(number) for number in numbers] == before
+    assert [signal.getsignal(number) for number in NUMBERS] == before
 
 
 def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatch, capfd):
@@ -153,6 +176,7 @@ def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatc
             stop._interrupt(signal.SIGINT, None)
 
 
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_before_training_stops_at_once():
     stop = Stop()
     with stop.on_signals(), pytest.raises(KeyboardInterrupt):

@@ -67,6 +67,8 @@ def work(rank, port, folder):
     trainer.predict(module, datamodule=data, return_predictions=False)
     kept |= {"predicted": module.predicted, "seed": data.seed}
     torch.save(kept, f"{folder}/rank{rank}.pt")
+    torch.distributed.barrier()  # neither ends while the other still talks to it
+    torch.distributed.destroy_process_group()
 
 
 def free_port():

@@ -99,6 +99,8 @@ def test_checkpoints_hold_plain_hyperparameters():
         "target": 1.0,
         "lr_scheduler": None,
         "manual_optimization": False,
+        "compile": False,
+        "memory": "full",
     }
 
 

@@ -1,0 +1,134 @@
+"""The contenders compute the same thing, and what computes something else is caught."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from descentlab.benchmarks import loops, overhead, rows, startup, sweep, unroll
+from descentlab.benchmarks.fits import Fits, quietly
+from descentlab.benchmarks.loops import Problem, optax_scan, plain, stock
+from descentlab.datamodules import TensorLoader
+
+pytestmark = pytest.mark.slow
+
+needs_optax = pytest.mark.skipif(
+    importlib.util.find_spec("optax") is None, reason="optax is not installed (extra bench)"
+)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return Problem.of(updates_per_epoch=5)
+
+
+def test_the_plain_loop_is_gradient_descent_by_hand(problem):
+    x, y = (part.double() for part in problem.rows("train"))
+    slope = bias = 0.0
+    orders = [loops.permutation(loops.SEED, epoch, len(x)) for epoch in range(2)]
+    expected = []
+    for batch in (part for order in orders for part in order.split(loops.BATCH_SIZE)):
+        error = x[batch, 0] * slope + bias - y[batch]
+        expected.append(float((error**2).mean()))
+        slope -= loops.LEARNING_RATE * 2 * float((error * x[batch, 0]).mean())
+        bias -= loops.LEARNING_RATE * 2 * float(error.mean())
+    found = plain(problem, epochs=2)
+    assert found.batch_losses == pytest.approx(expected, rel=1e-5)
+    assert found.final() == pytest.approx([slope, bias], rel=1e-5)
+
+
+def test_a_fit_and_the_split_loop_are_the_plain_loop(problem, tmp_path):
+    expected = plain(problem, epochs=2)
+    overhead.check("split", plain(problem, 2, sliced=True), expected)
+    overhead.check("fit", Fits(problem, tmp_path / "ours")(2), expected)
+
+
+@needs_optax
+def test_optax_is_the_plain_loop(problem):
+    overhead.check("optax", optax_scan(problem)(2), plain(problem, epochs=2))
+
+
+def test_a_stock_project_runs(problem):
+    stock(problem, epochs=1)
+
+
+def test_a_contender_with_another_rate_is_caught(problem, monkeypatch):
+    expected = plain(problem, epochs=2)
+    monkeypatch.setattr(loops, "LEARNING_RATE", 1.01 * loops.LEARNING_RATE)
+    with pytest.raises(RuntimeError, match="split computes something else"):
+        overhead.check("split", plain(problem, 2, sliced=True), expected)
+
+
+def test_a_fit_that_fails_says_why():
+    with pytest.raises(RuntimeError, match="there is no config nowhere"):
+        quietly(["fit", "--config=nowhere"])
+
+
+def test_the_overhead_has_a_row_for_each_way():
+    ways = {"chunks of 5": ("--model.manual_optimization=true", "--data.chunk=5")}
+    found = overhead.at(5, ways, epochs=1, quick=True)
+    assert [row.name for row in found] == [
+        "5 updates an epoch, batch by batch",
+        "5 updates an epoch, chunks of 5",
+    ]
+    assert all("stock Lightning" in row.ratios for row in found)
+
+
+def test_a_sweep_has_a_row_for_all_members_and_for_each(monkeypatch):
+    monkeypatch.setattr(sweep, "MEMBERS", 3)
+    monkeypatch.setattr(sweep, "RATES", sweep.RATES[:3])
+    found = sweep.sweep(quick=True)
+    assert [row.name.rsplit(", ", 1)[1] for row in found] == [
+        "3 members at once",
+        "per member",
+    ] * 2
+    assert found[1].ours.median == pytest.approx(found[0].ours.median / 3)
+
+
+def test_a_member_that_differs_from_its_own_run_is_caught(problem, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "RATES", [1.01 * sweep.LEARNING_RATE])
+    ours = sweep.SweepFits(problem, tmp_path / "sweep")
+    with pytest.raises(RuntimeError, match="a member differs"):
+        sweep.check(ours, Fits(problem, tmp_path / "one"))
+
+
+def test_horizons_have_slopes_and_peaks(monkeypatch):
+    monkeypatch.setattr(unroll, "HORIZONS", (10**2, 10**4, 10**5, 10**6))
+    monkeypatch.setattr(unroll, "in_turn", lambda runs, rounds, warm_up: {n: [1.0] for n in runs})
+    full, sparing = unroll.unroll(quick=True)[-2:]
+    assert full.facts["slope of log time over log T"] == pytest.approx(0.0, abs=1e-12)
+    peaks = [value for name, value in sparing.facts.items() if name.startswith("peak MB")]
+    assert len(peaks) == 2
+    assert 0 < peaks[-1] < 1e3
+
+
+def test_the_slope_of_a_power_is_its_exponent():
+    assert unroll.slope((10, 100, 1000), [2e1, 2e2, 2e3]) == pytest.approx(1.0)
+    assert unroll.slope((10, 100, 1000), [5.0, 5e2, 5e4]) == pytest.approx(2.0)
+
+
+def test_a_wrong_gradient_is_caught():
+    with pytest.raises(RuntimeError, match="the closed form"):
+        unroll.check("loop", 1.01, 1.0)
+
+
+def test_rows_are_handed_over_once_and_beside_their_targets():
+    x = torch.randn(100, 1)
+    y = 2 * x[:, 0] + 1
+    rows.check(TensorLoader(x, y, batch_size=7, shuffle=True), x, y)
+    with pytest.raises(RuntimeError, match="targets of other rows"):
+        rows.check(TensorLoader(x, y.roll(1), batch_size=7, shuffle=True), x, y)
+    with pytest.raises(RuntimeError, match="90 rows of 100"):
+        rows.check(TensorLoader(x[:90], y[:90], batch_size=7), x, y)
+
+
+def test_rows_have_the_memory_of_a_fit(monkeypatch):
+    monkeypatch.setattr(rows, "DATALOADER_ROWS", 2**12)
+    found = rows.rows(quick=True)
+    assert len(found) == 2
+    assert found[-1].facts["peak memory of a fit over the size of the data"] >= 0
+
+
+def test_startup_has_a_row_for_help_and_for_version():
+    found = startup.startup(quick=True)
+    assert [row.name for row in found] == ["fit --help", "--version"]
