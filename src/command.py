@@ -25,8 +25,7 @@ def run(words: Sequence[str]) -> int:
     """
     stop = Stop()
     try:
-        with stop.on_signals(), warnings.catch_warnings():
-            _quiet()
+        with stop.on_signals(), _quiet():
             DescentCLI(words or ["--help"])
     except (UsageError, MisconfigurationException) as error:
         return _fail(error, 2)
@@ -97,17 +96,32 @@ def _fail(message: object, status: int) -> int:
     return status
 
 
-def _quiet() -> None:
-    """Keep Lightning's notes on its own services, and known warnings, out of the output."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
-    for known in (
-        r"(?s).*was\s+deprecated\s+in\s+v4\.\d+",  # Lightning calls jsonargparse as it was
-        r"\s*By default only one JsonargparseDeprecationWarning",
-        "Detected pickle protocol",  # of a file that is refused in our own words
-        ".*does not have many workers.*",
-        ".*is smaller than the logging interval.*",  # our instruments keep every update
-        ".*callbacks used to create the checkpoint need to be provided.*",  # a test needs none
-        ".*isinstance.treespec, LeafSpec.*is deprecated.*",  # Lightning's own
-    ):
-        warnings.filterwarnings("ignore", message=known)
+#: loggers of Lightning's notes on its own services
+NOTES = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed")
+
+#: warnings that tell a user nothing
+KNOWN = (
+    r"(?s).*was\s+deprecated\s+in\s+v4\.\d+",  # Lightning calls jsonargparse as it was
+    r"\s*By default only one JsonargparseDeprecationWarning",
+    "Detected pickle protocol",  # of a file that is refused in our own words
+    ".*does not have many workers.*",
+    ".*is smaller than the logging interval.*",  # our instruments keep every update
+    ".*callbacks used to create the checkpoint need to be provided.*",  # a test needs none
+    ".*isinstance.treespec, LeafSpec.*is deprecated.*",  # Lightning's own
+)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's notes and known warnings out of the output, inside."""
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in NOTES}
+    with warnings.catch_warnings():
+        for known in KNOWN:
+            warnings.filterwarnings("ignore", message=known)
+        for logger in levels:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in levels.items():
+                logger.setLevel(level)
