@@ -6,6 +6,7 @@ loss of every update, both sets' losses and the parameters after every epoch.
 
 import contextlib
 import io
+import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -196,6 +197,7 @@ def stock(problem: Problem, epochs: int) -> None:
         contextlib.redirect_stderr(io.StringIO()),
     ):
         warnings.simplefilter("ignore")
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         trainer = Trainer(
             max_epochs=epochs,
             accelerator="cpu",

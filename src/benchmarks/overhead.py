@@ -1,8 +1,9 @@
 """What an update inside `fit` costs, with every default instrument on."""
 
+import functools
 import importlib.util
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,18 @@ from .measure import Row, in_turn, marginal
 CHUNK = ("--model.manual_optimization=true", "--data.chunk={}")
 COMPILED = (*CHUNK, "--model.compile=true")
 
+Run = Callable[[int], Any]
+Contender = Callable[[Problem, int], Any]
+LOOPS: dict[str, Contender] = {
+    "plain loop, DataLoader": plain,
+    "plain loop, tensors split": functools.partial(plain, sliced=True),
+}
+
+
+OPTAX = "optax, lax.scan"
+#: how many times as many epochs are run of what is so fast that its time would be lost in noise
+LONGER = {"compiled": 50, OPTAX: 25, "stock Lightning": 0.1}
+
 
 def overhead(quick: bool) -> list[Row]:
     """Compare an update of ours with those of loops and of a stock project, at two epoch lengths.
@@ -22,54 +35,58 @@ def overhead(quick: bool) -> list[Row]:
     Returns:
         A row for each way of ours: batch by batch, chunks, compiled chunks.
     """
-    few, many = (8, 1) if quick else (40, 2)
-    ways = {"chunks of 25": _with(CHUNK, 25)}
-    rows = at(25, ways if quick else ways | {"compiled": _with(COMPILED, 25)}, few, quick)
-    ways = {f"chunks of {size}": _with(CHUNK, size) for size in (100, 1000)}
-    return rows + at(1000, ways | {"compiled": _with(COMPILED, 1000)}, many, quick)
+    ways = {"batch by batch": (), "chunks of 25": _with(CHUNK, 25)}
+    others = {**LOOPS, "stock Lightning": stock}
+    rows = at(25, ways, others, 10 if quick else 80, quick)
+    ways = {
+        "batch by batch": (),
+        **{f"chunks of {size}": _with(CHUNK, size) for size in (100, 1000)},
+        "compiled": _with(COMPILED, 1000),
+    }
+    return rows + at(1000, ways, LOOPS, 1 if quick else 4, quick)
 
 
 def _with(flags: tuple[str, ...], chunk: int) -> tuple[str, ...]:
     return tuple(flag.format(chunk) for flag in flags)
 
 
-def at(per_epoch: int, ways: dict[str, tuple[str, ...]], epochs: int, quick: bool) -> list[Row]:
-    """Return a row for each way of ours, the first one batch by batch.
+def at(
+    per_epoch: int,
+    ways: Mapping[str, tuple[str, ...]],
+    others: Mapping[str, Contender],
+    epochs: int,
+    quick: bool,
+) -> list[Row]:
+    """Return a row for each way of ours, with an update's time by that and by the others.
 
     Args:
         per_epoch: updates in an epoch.
         ways: flags that are added to the command line, by name.
+        others: what it is compared with, by name; optax too where it is installed.
         epochs: n: an update's time is that of 2n epochs less that of n.
-        quick: fewer rounds, and no stock project where it takes long.
+        quick: two rounds in place of five.
     """
     problem = Problem.of(per_epoch)
+    loops: dict[str, Run] = {name: functools.partial(run, problem) for name, run in others.items()}
+    if importlib.util.find_spec("optax") is not None:
+        loops[OPTAX] = optax_scan(problem)
     with tempfile.TemporaryDirectory() as folder:
-        ours = {
-            name: Fits(problem, Path(folder) / f"{number}", *flags)
-            for number, (name, flags) in enumerate({"batch by batch": (), **ways}.items())
-        }
-        others: dict[str, Callable[[int], Outputs]] = {
-            "plain loop, DataLoader": lambda n: plain(problem, n),
-            "plain loop, tensors split": lambda n: plain(problem, n, sliced=True),
-        }
-        if importlib.util.find_spec("optax") is not None:
-            others["optax, lax.scan"] = optax_scan(problem)
-        contenders: dict[str, Callable[[int], Outputs]] = {**ours, **others}
-        for name, run in contenders.items():
-            check(name, run(2), plain(problem, 2))
-        runs: dict[str, tuple[Callable[[int], Any], int]] = {
-            name: (run, epochs) for name, run in contenders.items()
-        }
-        if not (quick and per_epoch > 25):
-            runs["stock Lightning"] = lambda n: stock(problem, n), max(1, epochs // 10)
-        timed = {
-            name: lambda run=run, n=n: marginal(run, n, per_epoch)
-            for name, (run, n) in runs.items()
-        }
-        seconds = in_turn(timed, rounds=2 if quick else 5, warm_up=False)
-    against = {name: times for name, times in seconds.items() if name not in ours}
+        fits = {name: Fits(problem, Path(folder) / name, *flags) for name, flags in ways.items()}
+        checked: dict[str, Run] = {**fits, **loops}
+        for name, run in checked.items():
+            if name != "stock Lightning":  # its line starts and is kept elsewhere
+                check(name, run(2), plain(problem, 2))
+        runs: dict[str, Run] = {**{name: fit.run for name, fit in fits.items()}, **loops}
+
+        def timed(name: str) -> Callable[[], float]:
+            count = max(1, round(epochs * LONGER.get(name, 1)))
+            return lambda: marginal(runs[name], count, per_epoch)
+
+        rounds = 2 if quick else 5
+        seconds = in_turn({name: timed(name) for name in runs}, rounds, warm_up=False)
+    against = {name: seconds[name] for name in loops}
     title = f"{per_epoch} updates an epoch"
-    return [Row.of(f"{title}, {way}", "s an update", seconds[way], against) for way in ours]
+    return [Row.of(f"{title}, {way}", "s an update", seconds[way], against) for way in fits]
 
 
 def check(name: str, found: Outputs, expected: Outputs) -> None:

@@ -1,7 +1,7 @@
 """Many updates as one compiled function."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,9 +50,10 @@ class CompiledUpdates:
             for number, group in enumerate(rule.param_groups)
             for parameter in group["params"]
         }
-        self.function = torch.compile(
-            _updates(_Loss(module), rule, self.group_of), fullgraph=True, dynamic=False
-        )
+        updates = _updates(_Loss(module), rule, self.group_of)
+        # a code object of its own for each fit: torch compiles one only eight times in a process
+        updates.__code__ = updates.__code__.replace()
+        self.function = torch.compile(updates, fullgraph=True, dynamic=False)
 
     def __call__(self, blocks: list[tuple[Tensor, ...]]) -> Tensor:
         """Make the updates of some blocks, and put parameters and state where the rule has them.
@@ -88,10 +89,8 @@ class CompiledUpdates:
         }
 
 
-def _updates(
-    loss: _Loss, rule: Rule, group_of: dict[str, int]
-) -> Callable[..., tuple[Values, States, Tensor]]:
-    """Return the updates of one block as a pure function."""
+def _updates(loss: _Loss, rule: Rule, group_of: dict[str, int]) -> FunctionType:
+    """Return the updates of one block as a pure function: of values, states, hypers and a block."""
 
     def updates(
         values: Values, states: States, hypers: list[Values], block: tuple[Tensor, ...]
@@ -113,4 +112,4 @@ def _updates(
             losses.append(value)
         return values, states, torch.stack(losses)
 
-    return updates
+    return cast(FunctionType, updates)

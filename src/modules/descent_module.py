@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -19,22 +18,13 @@ from ..datamodules import Chunk
 from ..errors import UsageError
 from ..optimizers import GradientDescent
 from .chunks import ChunkDescent
+from .lean_module import LeanModule
 from .resumed_optimizer import prefer_configured
-
-#: the hooks of a module that Lightning calls at every update
-STEP_HOOKS = (
-    "on_train_batch_start",
-    "on_train_batch_end",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-)
 
 NEVER = 2**62  # in how many epochs Lightning is to step a scheduler that is stepped here
 
 
-class DescentModule(LightningModule, ABC):
+class DescentModule(LeanModule, ABC):
     """Parameters, a loss on a batch and an optimizer, with automatic or manual optimization.
 
     Automatic means that Lightning zeroes the gradients, goes backward and steps; manual means that
@@ -70,19 +60,9 @@ class DescentModule(LightningModule, ABC):
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
         self._set_metrics: dict[str, Metric] = {}
-        for hook in STEP_HOOKS:  # Lightning calls empty hooks too, 3 to 4 µs each, but not None
-            if getattr(type(self), hook) is getattr(LightningModule, hook):
-                self.__dict__[hook] = None
         self.save_hyperparameters(logger=False)
         for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
             del self.hparams[name]  # a checkpoint holds plain types alone
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; the one that Lightning sets 44 times an update goes the short way."""
-        if name == "_current_fx_name":
-            self.__dict__[name] = value  # nn.Module's way costs 50 to 75 µs an update
-        else:
-            super().__setattr__(name, value)
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
@@ -142,6 +122,7 @@ class DescentModule(LightningModule, ABC):
 
     def on_fit_start(self) -> None:
         """Forget the optimizer of an earlier fit."""
+        super().on_fit_start()
         self._descend_chunk = None
 
     def on_train_epoch_end(self) -> None:

@@ -30,10 +30,11 @@ from ..sweeps import (
     members_that_fit,
     stack_seeds,
 )
-from .descent_module import STEP_HOOKS, DescentModule
+from .descent_module import DescentModule
+from .lean_module import LeanModule
 
 
-class Sweep(LightningModule):
+class Sweep(LeanModule):
     r"""Train every member of a grid at once, each as it would be in a run of its own.
 
     .. math::
@@ -98,15 +99,6 @@ class Sweep(LightningModule):
         self._make_module, self._make_optimizer = module, optimizer
         self._grid, self._seeds, self._at_once = grid, seeds, members_at_once
         self._evaluation: MemberEvaluation | None = None
-        for hook in STEP_HOOKS:  # Lightning calls empty hooks too, but not None
-            self.__dict__[hook] = None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; the one that Lightning sets 44 times an update goes the short way."""
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     # --- what is trained
 

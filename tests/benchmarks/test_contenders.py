@@ -65,13 +65,13 @@ def test_a_fit_that_fails_says_why():
 
 
 def test_the_overhead_has_a_row_for_each_way():
-    ways = {"chunks of 5": ("--model.manual_optimization=true", "--data.chunk=5")}
-    found = overhead.at(5, ways, epochs=1, quick=True)
-    assert [row.name for row in found] == [
-        "5 updates an epoch, batch by batch",
-        "5 updates an epoch, chunks of 5",
-    ]
-    assert all("stock Lightning" in row.ratios for row in found)
+    ways = {"plainly": (), "chunks of 5": ("--model.manual_optimization=true", "--data.chunk=5")}
+    others = {**overhead.LOOPS, "stock Lightning": stock}
+    found = overhead.at(5, ways, others, epochs=1, quick=True)
+    assert [row.name for row in found] == [f"5 updates an epoch, {way}" for way in ways]
+    for row in found:
+        assert set(others) <= set(row.ratios)
+        assert row.alternatives["stock Lightning"].median > row.ours.median
 
 
 def test_a_sweep_has_a_row_for_all_members_and_for_each(monkeypatch):

@@ -1,0 +1,64 @@
+"""A LightningModule around whose updates Lightning does less that leads to nothing."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+#: the hooks of a module that Lightning calls at every update
+STEP_HOOKS = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+
+#: the hooks, of a module or its data, that take a batch on its way to the device
+TRANSFER_HOOKS = (
+    "on_before_batch_transfer",
+    "transfer_batch_to_device",
+    "on_after_batch_transfer",
+)
+
+
+class LeanModule(LightningModule):
+    """Spare what an update costs beside its arithmetic, where nothing would come of it.
+
+    All of it is overridden in this class alone, and gives way to hooks that are really there.
+    """
+
+    _batches_stay = False  # whether a batch is on its device already, and no hook takes it
+
+    def __init__(self) -> None:
+        super().__init__()
+        for hook in STEP_HOOKS:  # Lightning calls empty hooks too, 3 to 4 µs each, but not None
+            if getattr(type(self), hook) is getattr(LightningModule, hook):
+                self.__dict__[hook] = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the one that Lightning sets 44 times an update goes the short way."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value  # nn.Module's way costs 50 to 75 µs an update
+        else:
+            super().__setattr__(name, value)
+
+    def on_fit_start(self) -> None:
+        """See which hooks would do something in this fit."""
+        trainer = self.trainer
+        homes = [self, *([trainer.datamodule] if trainer.datamodule is not None else [])]  # type: ignore[attr-defined]
+        taken = any(is_overridden(hook, home) for home in homes for hook in TRANSFER_HOOKS)
+        self._batches_stay = self.device.type == "cpu" and not taken
+        hook = "configure_gradient_clipping"
+        self.__dict__.pop(hook, None)
+        if not trainer.gradient_clip_val and not is_overridden(hook, self):
+            self.__dict__[hook] = None  # clips nothing in 12 µs an update
+
+    def on_fit_end(self) -> None:
+        """Forget it."""
+        self._batches_stay = False
+
+    def _call_batch_hook(self, hook_name: str, *args: Any) -> Any:
+        # three calls an update that hand over the batch as it is, 25 µs together
+        return args[0] if self._batches_stay else super()._call_batch_hook(hook_name, *args)
