@@ -169,25 +169,39 @@ def _draw_curves(
     names: Sequence[str],
 ) -> None:
     """Draw one set's curves, and choose the axis so that diverging ones do not hide the rest."""
-    colours = _colours(len(values))
-    few = len(rows) <= _LEGEND_UP_TO
-    seeds = len({row["seed"] for row in rows}) > 1
-    for row in rows:
-        epochs, losses = curves[row["member"]]
-        label = ", ".join(f"{each} = {row[each]:g}" for each in names)
-        axes.plot(
-            epochs,
-            _finite(losses),
-            color=colours[values.index(row[name])],
-            linewidth=1.6 if few else 0.8,
-            alpha=1.0 if few else 0.6,
-            marker="o" if len(epochs) == 1 else "",
-            label=f"{label}, seed {row['seed']}" if seeds else label,
-        )
-    _limit(axes, [_finite(curves[row["member"]][1]) for row in rows])
+    colours = dict(zip(values, _colours(len(values)), strict=True))
+    lines = [_finite(*curves[row["member"]]) for row in rows]
+    if len(rows) <= _LEGEND_UP_TO:
+        seeds = len({row["seed"] for row in rows}) > 1
+        for row, line in zip(rows, lines, strict=True):
+            label = ", ".join(f"{each} = {row[each]:g}" for each in names)
+            axes.plot(
+                *line.T,
+                color=colours[row[name]],
+                linewidth=1.6,
+                marker="o" if len(line) == 1 else "",
+                label=f"{label}, seed {row['seed']}" if seeds else label,
+            )
+    else:
+        _draw_many(axes, lines, [colours[row[name]] for row in rows])
+    _limit(axes, [line[:, 1] for line in lines])
     axes.set_xlabel("epoch (counted from 0)")
     axes.grid(visible=True, color="0.9")
     axes.set_axisbelow(True)
+
+
+def _draw_many(
+    axes: "Axes", lines: "Sequence[NDArray[np.float64]]", colours: Sequence[Any]
+) -> None:
+    """Draw lines as one thing, which takes a tenth of the time."""
+    from matplotlib.collections import LineCollection
+
+    if all(len(line) == 1 for line in lines):
+        epochs, losses = np.concatenate(lines).T
+        axes.scatter(epochs, losses, c=colours, alpha=0.6)
+        return
+    axes.add_collection(LineCollection(list(lines), colors=colours, linewidths=0.8, alpha=0.6))
+    axes.autoscale_view()
 
 
 def _limit(axes: "Axes", curves: "Sequence[NDArray[np.float64]]") -> None:
@@ -215,6 +229,7 @@ def _colour_bar(figure: "Figure", panels: "list[Axes]", name: str, values: Seque
     shown = ScalarMappable(norm, ListedColormap(_colours(len(values))))
     bar = figure.colorbar(shown, ax=panels, label=name)
     places = list(range(0, len(values), math.ceil(len(values) / _LABELS_UP_TO)))
+    bar.minorticks_off()  # one for each value otherwise
     bar.set_ticks(places, labels=[f"{values[place]:.3g}" for place in places])
 
 
@@ -225,6 +240,7 @@ def _colours(count: int) -> list[tuple[float, float, float, float]]:
     return [colormaps["viridis"](place) for place in np.linspace(0.0, 0.9, count)]
 
 
-def _finite(losses: Sequence[float]) -> "NDArray[np.float64]":
-    array = np.asarray(losses, dtype=np.float64)
-    return np.where(np.abs(array) <= 1e200, array, np.nan)
+def _finite(epochs: Sequence[int], losses: Sequence[float]) -> "NDArray[np.float64]":
+    """Return a line's points, (n, 2), with gaps where a loss cannot be drawn."""
+    heights = np.asarray(losses, dtype=np.float64)
+    return np.column_stack([epochs, np.where(np.abs(heights) <= 1e200, heights, np.nan)])

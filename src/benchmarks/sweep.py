@@ -41,7 +41,7 @@ def sweep(quick: bool) -> list[Row]:
     Returns:
         A row for the cost of an update, one for whole runs, both of all members and of each.
     """
-    epochs, rounds = (10, 2) if quick else (40, 5)
+    epochs, rounds = (20, 2) if quick else (100, 5)
     problem = Problem.of(PER_EPOCH)
     with tempfile.TemporaryDirectory() as folder:
         ours, single = (

@@ -178,6 +178,6 @@ def _copied(value: Any) -> Any:
         return value.detach().clone()
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(_copied, value))
+    if type(value) in (list, tuple):  # a sweep's are long, and of numbers
+        return type(value)(x if type(x) in (int, float, str) else _copied(x) for x in value)
     return value
