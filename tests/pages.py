@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,12 @@ def recipe(target, makefile):
     assert found, f"make {target}: there is no such target"
     word, _, rest = (found[1] or "").partition(" ")
     return f"descentlab {rest}" if word == "$(BIN)/descentlab" else None
+
+
+def reproduction(command):
+    """Return the words for `scripts/reproduce.py` of a command, or None if it is another."""
+    start = "python scripts/reproduce.py "
+    return shlex.split(command.removeprefix(start)) if command.startswith(start) else None
 
 
 def words_of(command, makefile):

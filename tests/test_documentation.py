@@ -9,7 +9,19 @@ import torch
 
 from descentlab.__main__ import main
 from descentlab.configurations import FOLDER
-from pages import PAGES, ROOT, Block, blocks, commands, links, recipe, same_line, words_of
+from descentlab.handouts.command_line import main as reproduce
+from pages import (
+    PAGES,
+    ROOT,
+    Block,
+    blocks,
+    commands,
+    links,
+    recipe,
+    reproduction,
+    same_line,
+    words_of,
+)
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 FOLLOWED = ("add_an_optimizer.md", "add_an_objective.md")  # in a copy: see test_additions.py
@@ -33,13 +45,15 @@ def folder(tmp_path, monkeypatch):
 
 def run_command(command, shown, capsys):
     """Run one command; it must end well, and print each line that is shown, in this order."""
-    words = words_of(command, MAKEFILE)
+    capsys.readouterr()
+    words, run = reproduction(command), reproduce
+    if words is None:
+        words, run = words_of(command, MAKEFILE), main
     if words is None:
         return
     if "split.yaml" in command and not shown and "max_epochs" not in command:
         words += ["--trainer.max_epochs", ENOUGH]
-    capsys.readouterr()
-    status = main(words)
+    status = run(words)
     out, err = capsys.readouterr()
     if "--trainer.accelerator gpu" in command and not torch.cuda.is_available():
         assert (status, "there is none here" in err) == (2, True), err
@@ -92,7 +106,8 @@ def test_what_a_page_names_is_there(page):
     for block in blocks(text):
         if block.language == "console":
             for command, _ in commands(block):
-                words_of(command, MAKEFILE)  # refuses what is no command of the project
+                if reproduction(command) is None:
+                    words_of(command, MAKEFILE)  # refuses what is no command of the project
     inline = re.findall(r"`((?:src|configs|tests|scripts|docs)/[\w./-]+)`", text)
     assert [each for each in inline if not (ROOT / each).exists()] == []
     for target in re.findall(r"`make ([\w-]+)", text):

@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -129,12 +128,9 @@ def _memory(memory: str, horizons: list[int]) -> dict[str, float]:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     peaks = [max(int(line), 1) for line in done.stdout.split()]
     facts = {
-        f"peak MB at T = {horizon:,}, {MANY_STATES:,} states": peak / 1e6
+        f"peak memory of {MANY_STATES:,} states at T = {horizon:,}, in MB,": peak / 1e6
         for horizon, peak in zip(horizons, peaks, strict=True)
     }
-    steps = list(pairwise(zip(horizons, peaks, strict=True)))
-    (start, low), (end, high) = steps[-1]
-    facts["slope of log memory over log T, the last two"] = math.log(high / low) / math.log(
-        end / start
-    )
+    start, end, low, high = *horizons[-2:], *peaks[-2:]
+    facts["slope of log memory over log T"] = math.log(high / low) / math.log(end / start)
     return facts

@@ -65,28 +65,30 @@ class _Checkpointed(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(step: Step, x0: Tensor, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Return the last state, and the first one of each segment."""
+    def forward(step: Step, x0: Tensor, theta: Tensor, count: int) -> tuple[Tensor, ...]:
+        """Return the last state, and the first one of each segment but the first."""
         x, kept = x0, []
         for length in _segments(count):
             kept.append(x)
             x = steps(step, x, theta, length)
-        return x, torch.stack(kept)
+        return x, *kept[1:]
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Keep what backward needs."""
         ctx.step, x0, theta, ctx.count = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(x0, theta, output[1])
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # zeros for each of them would be as much memory again
+        ctx.save_for_backward(theta, x0, *output[1:])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, Tensor, Tensor, None]:
         """Go back through one segment after the other, the last one first."""
-        x0, theta, kept = ctx.saved_tensors
-        at_x, at_theta = gradients[0], torch.zeros_like(theta)
+        theta, *kept = ctx.saved_tensors
+        at_x = torch.zeros_like(kept[0]) if gradients[0] is None else gradients[0]
+        at_theta = torch.zeros_like(theta)
         if torch.is_grad_enabled():  # what is returned will be differentiated, by x0 and theta
-            return None, *_pull_back(ctx.step, x0, theta, ctx.count, at_x, at_theta), None
+            return None, *_pull_back(ctx.step, kept[0], theta, ctx.count, at_x, at_theta), None
         for start, length in reversed(list(zip(kept, _segments(ctx.count), strict=True))):
             at_x, at_theta = _pull_back(ctx.step, start, theta, length, at_x, at_theta)
         return None, at_x, at_theta, None

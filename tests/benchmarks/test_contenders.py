@@ -97,7 +97,7 @@ def test_horizons_have_slopes_and_peaks(monkeypatch):
     monkeypatch.setattr(unroll, "in_turn", lambda runs, rounds, warm_up: {n: [1.0] for n in runs})
     full, sparing = unroll.unroll(quick=True)[-2:]
     assert full.facts["slope of log time over log T"] == pytest.approx(0.0, abs=1e-12)
-    peaks = [value for name, value in sparing.facts.items() if name.startswith("peak MB")]
+    peaks = [value for name, value in sparing.facts.items() if name.startswith("peak")]
     assert len(peaks) == 2
     assert 0 < peaks[-1] < 1e3
 
