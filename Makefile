@@ -45,4 +45,4 @@ tensorboard: $(READY)  ## show all runs in TensorBoard, on http://localhost:6006
 	@$(BIN)/tensorboard --logdir logs
 
 clean:  ## remove what the project made: .venv, runs, reports, caches
-	rm -rf .venv logs reports build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv logs reports/handouts* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -226,6 +226,11 @@ class Sweep(LeanModule):
         """Keep the losses of the epoch, and the parameters of members at their best."""
         self.descent.end_epoch()
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Free the gradients' memory during validation, unless they are to add up."""
+        if self.module.zeroes_gradients:
+            super().on_validation_model_zero_grad()
+
     # --- the losses on whole sets
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -270,7 +275,7 @@ class Sweep(LeanModule):
             A table of the members with the least losses.
 
         Raises:
-            UsageError: if the run is not of this sweep, or predictions are asked for.
+            UsageError: if the run is not of this sweep.
         """
         self._evaluation = MemberEvaluation(self, run, kind, trainer, data)
         try:

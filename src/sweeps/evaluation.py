@@ -38,7 +38,7 @@ class MemberEvaluation:
         data: where the sets come from.
 
     Raises:
-        UsageError: if the run holds no results of this sweep, or predictions are asked for.
+        UsageError: if the run holds no results of this sweep.
     """
 
     def __init__(
@@ -49,10 +49,6 @@ class MemberEvaluation:
         trainer: Trainer,
         data: LightningDataModule | None,
     ) -> None:
-        if kind == "predict":
-            raise UsageError(
-                "predict: a sweep has many members: fit the setting that you want by itself"
-            )
         self.sweep, self.run, self.kind = sweep, run, kind
         self.trainer, self.data = trainer, data
         self._groups = groups_of(run, sweep)
