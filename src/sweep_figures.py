@@ -135,7 +135,7 @@ def _write_numbers(axes: "Axes", losses: "NDArray[np.float64]") -> None:
             axes.text(
                 column,
                 row - 0.12,
-                f"{loss:.3g}",
+                f"{loss:.4g}",
                 ha="center",
                 va="center",
                 fontsize=7,

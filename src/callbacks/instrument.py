@@ -4,17 +4,8 @@ from typing import Any, Self
 
 from lightning.pytorch import Callback, Trainer
 
+from ..hooks import STEP_HOOKS
 from ..run import Run
-
-#: the hooks that Lightning calls at every update
-STEP_HOOKS = (
-    "on_train_batch_start",
-    "on_train_batch_end",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-)
 
 
 class Instrument(Callback):

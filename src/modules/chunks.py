@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..datamodules import Chunk
 from ..errors import UsageError
+from ..hooks import UPDATE_HOOKS
 from ..optimizers import Rule
 from .compiled import BLOCK, CompiledUpdates
 
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from .descent_module import DescentModule
 
 Batch = tuple[Tensor, ...]
-
-#: what Lightning calls within an update, and a chunk without `descend` passes over
-UPDATE_HOOKS = (
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-)
 
 
 class ChunkDescent:
@@ -55,6 +48,11 @@ class ChunkDescent:
         self.compiled: CompiledUpdates | None = None
         if module.compiles and isinstance(self.optimizer.optimizer, Rule):
             self.compiled = CompiledUpdates(module, self.optimizer.optimizer)
+        elif module.compiles:
+            rank_zero_warn(
+                "model.compile = true compiles the rules of descentlab.optimizers, and "
+                f"{type(self.optimizer.optimizer).__name__} is none: its updates go uncompiled"
+            )
 
     def __call__(self, chunk: Chunk) -> Tensor:
         """Return the losses of the batches before their updates, detached; shape (updates,).

@@ -121,9 +121,18 @@ class DescentModule(LeanModule, ABC):
             super().on_validation_model_zero_grad()
 
     def on_fit_start(self) -> None:
-        """Forget the optimizer of an earlier fit."""
+        """Forget the optimizer of an earlier fit.
+
+        Raises:
+            UsageError: if updates are to be compiled, and batches come one by one.
+        """
         super().on_fit_start()
         self._descend_chunk = None
+        if self.compiles and getattr(self.trainer.datamodule, "chunk", 1) == 1:  # type: ignore[attr-defined]
+            raise UsageError(
+                "model.compile = true compiles the updates of a chunk, and data.chunk is 1: add "
+                "--data.chunk 100 --model.manual_optimization true"
+            )
 
     def on_train_epoch_end(self) -> None:
         """Step a scheduler that watches a metric, so that a checkpoint of this epoch has it."""

@@ -5,15 +5,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-#: the hooks of a module that Lightning calls at every update
-STEP_HOOKS = (
-    "on_train_batch_start",
-    "on_train_batch_end",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-)
+from ..hooks import STEP_HOOKS
 
 #: the hooks, of a module or its data, that take a batch on its way to the device
 TRANSFER_HOOKS = (

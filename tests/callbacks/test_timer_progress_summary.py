@@ -9,8 +9,8 @@ import torch
 from foreign import Foreign, fit
 
 from descentlab.callbacks import AcceleratorTimer, Instrument, Progress, Summary
-from descentlab.callbacks.instrument import STEP_HOOKS
 from descentlab.errors import UsageError
+from descentlab.hooks import STEP_HOOKS
 
 
 class Slow(Foreign):

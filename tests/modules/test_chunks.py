@@ -197,3 +197,17 @@ def test_without_a_compiler_the_updates_go_on(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="not compiled, and go on uncompiled"):
         many = run(tmp_path, 12, RULES[0].values[0], compile=True)
     assert same(one, many)
+
+
+def test_to_compile_needs_a_chunk(tmp_path):
+    with pytest.raises(UsageError, match="is 1: add --data"):
+        run(tmp_path, 1, lambda p: GradientDescent(p, lr=0.01), compile=True)
+
+
+def test_an_optimizer_that_is_no_rule_is_not_compiled_and_says_so(tmp_path):
+    def sgd(params):
+        return torch.optim.SGD(params, lr=0.01)
+
+    with pytest.warns(UserWarning, match="SGD is none: its updates go uncompiled"):
+        compiled = run(tmp_path, 5, sgd, compile=True)
+    assert same(compiled, run(tmp_path, 5, sgd))

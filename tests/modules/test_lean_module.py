@@ -9,8 +9,9 @@ from torch.optim.optimizer import (
 )
 
 from descentlab.datamodules import Line, RegressionData
+from descentlab.hooks import STEP_HOOKS
 from descentlab.modules import LinearRegression
-from descentlab.modules.lean_module import STEP_HOOKS, TRANSFER_HOOKS
+from descentlab.modules.lean_module import TRANSFER_HOOKS
 from descentlab.optimizers import GradientDescent
 
 
