@@ -12,7 +12,7 @@ from torch import Tensor, distributed
 from ..errors import UsageError
 from .resumable import ResumableLoader
 
-#: rows that are gathered at once: all of most data, and still in the cache when they are split
+#: rows that are gathered at once: all of most data, and little memory beside the data themselves
 ROWS_AT_ONCE = 2**16
 
 
