@@ -22,6 +22,7 @@ from .evaluation import EVALUATIONS, Evaluation, loading, read_checkpoint
 from .logger import RunLogger
 from .parsing import Parser, cause, known
 from .run import Run
+from .sweeps.members import LARGEST_SEED
 
 #: the callbacks of every fit, each with a flag of its own: `--graph_export null`
 INSTRUMENTS = {
@@ -87,6 +88,17 @@ class DescentCLI(LightningCLI):
         for command in commands._choices_actions if commands is not None else ():
             command.help = ABOUT[command.dest]
 
+    def _set_seed(self) -> None:
+        """Seed all that is drawn.
+
+        Raises:
+            UsageError: if the seed is none.
+        """
+        seed = self._get(self.config, "seed_everything")
+        if type(seed) is int and not 0 <= seed <= LARGEST_SEED:
+            raise UsageError(f"--seed_everything {seed} is no seed: give 0 to {LARGEST_SEED}")
+        super()._set_seed()
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that were given, whatever this process was started with."""
         self.config = parser.parse_args(args)
@@ -128,6 +140,8 @@ class DescentCLI(LightningCLI):
         for key in ("x_path", "y_path"):
             if arguments.get(key):  # `test --run` may be called from another folder
                 arguments[key] = os.path.abspath(arguments[key])
+                if "source" in arguments:
+                    arguments["source"] = "files"  # as the paths imply, for the record
 
     def instantiate_classes(self) -> None:
         """Make model, data and trainer; what is wrong with a value is said in one sentence."""
@@ -178,6 +192,8 @@ class DescentCLI(LightningCLI):
         """Look at the data and the checkpoint before a folder is made for the run."""
         if isinstance(self.datamodule, ResumableData):  # ours only read; others may download
             self.datamodule.prepare_data()
+        if isinstance(self.model, modules.DescentModule):
+            self.model.check_chunk(getattr(self.datamodule, "chunk", 1))
         path = self._get(self.config_init, "ckpt_path")
         if path is not None and "://" not in path:
             checkpoint = read_checkpoint(Path(path))
@@ -204,6 +220,10 @@ class DescentCLI(LightningCLI):
             raise RunError(f"{error}; what was finished before is in {folder}") from error
         except (UsageError, MisconfigurationException):
             self._discard_folder()
+            raise
+        except BaseException as error:  # a signal: where the run is goes with it
+            if self._training_began and self.trainer.loggers and self.trainer.world_size == 1:
+                error.add_note(str(Run.of(self.trainer).folder))
             raise
 
     def _discard_folder(self) -> None:
@@ -246,6 +266,11 @@ class DescentCLI(LightningCLI):
             return
         folder, epoch = (self._get(self.config_init, key) for key in ("run", "epoch"))
         evaluation = Evaluation(str(self.subcommand), self.model, self.datamodule, self.trainer)
+        if folder is not None and epoch is not None and isinstance(self.model, modules.Sweep):
+            raise UsageError(
+                f"--epoch {epoch}: of the members of a sweep the last and the best parameters are "
+                "kept: leave --epoch out"
+            )
         if folder is not None:
             print(evaluation.of_run(Run(Path(folder)), epoch))
         elif kwargs.get("ckpt_path"):

@@ -31,11 +31,11 @@ def run(words: Sequence[str]) -> int:
         return _fail(error, 2)
     except RunError as error:
         return _fail(error, 1)
-    except (SIGTERMException, KeyboardInterrupt):
-        return stop.report()
+    except (SIGTERMException, KeyboardInterrupt) as error:
+        return stop.report(error)
     except SystemExit as leave:
         if isinstance(leave.__context__, KeyboardInterrupt):  # Lightning turns one into the other
-            return stop.report()
+            return stop.report(leave)
         return leave.code if isinstance(leave.code, int) else 0 if leave.code is None else 1
     return 0
 
@@ -83,12 +83,17 @@ class Stop:
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         signal.raise_signal(signal.SIGTERM)
 
-    def report(self) -> int:
-        """Say that the run was stopped, and return the exit status."""
+    def report(self, error: BaseException) -> int:
+        """Say that the run was stopped, and return the exit status.
+
+        Args:
+            error: what ended it; a note of it is the run's folder.
+        """
+        places = getattr(error, "__notes__", ["the run's folder"])
         number, word = (
             (signal.SIGINT, "interrupted") if self.interrupted else (signal.SIGTERM, "terminated")
         )
-        return _fail(f"{word}: what was finished before is in the run's folder", 128 + number)
+        return _fail(f"{word}: what was finished before is in {places[0]}", 128 + number)
 
 
 def _fail(message: object, status: int) -> int:
@@ -97,7 +102,11 @@ def _fail(message: object, status: int) -> int:
 
 
 #: loggers of Lightning's notes on its own services
-NOTES = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed")
+NOTES = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.seed",
+    "lightning.pytorch.trainer.connectors.signal_connector",
+)
 
 #: warnings that tell a user nothing
 KNOWN = (

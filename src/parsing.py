@@ -116,6 +116,10 @@ def _about_key(keys: list[str], message: str) -> str:
     name = keys[-1].rsplit(".", 1)[-1]
     if found := re.search(r"to be a function that returns <class '(.*?)'>", inner):
         return f"{flag} {value}: annotate the function with what it returns: `-> {found[1]}`"
+    if found := re.search(r"the following arguments are required: (.*)", inner):
+        kind = re.search(r"class_path='.*?(\w+)'", inner)
+        needs, first = found[1].strip(), found[1].split(",")[0].strip()
+        return f"{flag} {kind[1] if kind else value} needs {needs}: add {flag}.{first} VALUE"
     if name in HOMES:
         return f"{flag} {value}: there is no such {name}; give {known(name)}, or an import path"
     before = re.split(r"(?:Got|Given) value", inner)[0]

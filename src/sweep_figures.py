@@ -179,7 +179,7 @@ def _draw_curves(
                 *line.T,
                 color=colours[row[name]],
                 linewidth=1.6,
-                marker="o" if len(line) == 1 else "",
+                marker="o" if np.isfinite(line[:, 1]).sum() == 1 else "",
                 label=f"{label}, seed {row['seed']}" if seeds else label,
             )
     else:

@@ -46,6 +46,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    for name in options.cases:
+        if name not in CASES:
+            raise UsageError(f"there is no case {name}: give some of {', '.join(CASES)}, or none")
     record, found = read(RECORD), []
     for name in options.cases or CASES:
         if options.check:
@@ -76,7 +79,6 @@ def _parser() -> argparse.ArgumentParser:
         "cases",
         metavar="CASE",
         nargs="*",
-        choices=[*CASES, []],  # argparse holds an empty list, for none, against the choices too
         help=f"{', '.join(CASES)}; all if none is given",
     )
     parser.add_argument(

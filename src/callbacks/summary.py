@@ -29,10 +29,12 @@ class Summary(Instrument):
     def __init__(self) -> None:
         self.least: dict[str, dict[str, Any]] = {}
         self._start = 0.0
+        self._before = 0  # updates of the run that this one goes on with
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when training starts."""
         self._start = time.monotonic()
+        self._before = trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the least losses."""
@@ -78,9 +80,9 @@ class Summary(Instrument):
             if (least := report["least"][name])
         ]
         rows += [(name, _short(value)) for name, value in report["parameters"].items()]
-        rows.append(
-            ("updates", f"{report['steps']} in {report['seconds']:.1f} s on {report['device']}")
-        )
+        made = f"{report['steps'] - self._before} in {report['seconds']:.1f} s"
+        before = f", {self._before} before" if self._before else ""
+        rows.append(("updates", f"{made} on {report['device']}{before}"))
         rows += [
             ("time per update", f"{timed['median'] * 1e6:.0f} µs (median of {timed['count']})")
             for callback in trainer.callbacks  # type: ignore[attr-defined]

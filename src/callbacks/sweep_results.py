@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
+from ..errors import RunError
 from ..run import Run, tensorboard
 from ..sweeps import ranked, rows_of
 from ..sweeps.evaluation import table, write_rows
@@ -49,6 +50,11 @@ class SweepResults(Instrument):
         diverged = sum(row["status"] == "diverged" for row in rows)
         seconds = time.monotonic() - self._start
         print(f"\n{len(rows)} members in {seconds:.1f} s, {diverged} diverged: {run.folder}")
+        if diverged == len(rows):
+            raise RunError(
+                f"every member diverged: {run.folder / 'sweep.csv'} has after how many "
+                "updates; give smaller learning rates"
+            )
         print(f"to test them: descentlab test --run {run.folder}")
 
     def on_exception(

@@ -51,7 +51,8 @@ def table(results: Sequence[Result]) -> str:
             if not each.passed
         ]
     failed = sum(result.status == "fail" for result in results)
-    return "\n".join([*lines, f"\n{len(results)} entries, {failed} failed"])
+    word = "entry" if len(results) == 1 else "entries"
+    return "\n".join([*lines, f"\n{len(results)} {word}, {failed} failed"])
 
 
 def listing() -> str:

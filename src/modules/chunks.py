@@ -11,7 +11,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..datamodules import Chunk
-from ..errors import UsageError
 from ..hooks import UPDATE_HOOKS
 from ..optimizers import Rule
 from .compiled import BLOCK, CompiledUpdates
@@ -31,17 +30,9 @@ class ChunkDescent:
 
     Args:
         module: under manual optimization.
-
-    Raises:
-        UsageError: if the module is under automatic optimization.
     """
 
     def __init__(self, module: "DescentModule") -> None:
-        if module.automatic_optimization:
-            raise UsageError(
-                "data.chunk is above 1, which automatic optimization cannot do: "
-                "add --model.manual_optimization true"
-            )
         self.module = module
         self.optimizer = cast(LightningOptimizer, module.optimizers())
         self.block = 0

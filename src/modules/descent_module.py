@@ -128,10 +128,23 @@ class DescentModule(LeanModule, ABC):
         """
         super().on_fit_start()
         self._descend_chunk = None
-        if self.compiles and getattr(self.trainer.datamodule, "chunk", 1) == 1:  # type: ignore[attr-defined]
+        self.check_chunk(getattr(self.trainer.datamodule, "chunk", 1))  # type: ignore[attr-defined]
+
+    def check_chunk(self, chunk: int) -> None:
+        """Refuse chunks, or their compilation, where they cannot be.
+
+        Raises:
+            UsageError: saying what to add.
+        """
+        if self.compiles and chunk == 1:
             raise UsageError(
                 "model.compile = true compiles the updates of a chunk, and data.chunk is 1: add "
                 "--data.chunk 100 --model.manual_optimization true"
+            )
+        if chunk > 1 and self.automatic_optimization:
+            raise UsageError(
+                f"data.chunk = {chunk} is above 1, which automatic optimization cannot do: "
+                "add --model.manual_optimization true"
             )
 
     def on_train_epoch_end(self) -> None:

@@ -73,7 +73,10 @@ class LinearRegression(DescentModule):
         """
         saved = checkpoint["state_dict"].get("slope")
         if saved is None:
-            raise UsageError("the checkpoint is of another model: there is no slope in it")
+            raise UsageError(
+                "the checkpoint is of another model, there is no slope in it: give one of a "
+                "LinearRegression, or begin a new run"
+            )
         if self.slope is not None and self.slope.shape != saved.shape:
             raise UsageError(
                 f"the checkpoint has {len(saved)} features, and the configured model or its data "
@@ -104,7 +107,8 @@ class LinearRegression(DescentModule):
             x, y = batch
             prediction = self(x)
             self.metric(f"mse/{name}", MeanSquaredError).update(prediction, y)
-            self.metric(f"r2/{name}", R2Score).update(prediction, y)
+            if len(y) > 1 or f"r2/{name}" in self._set_metrics:  # of a single row there is none
+                self.metric(f"r2/{name}", R2Score).update(prediction, y)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the predictions of a batch (x, y)."""

@@ -348,7 +348,10 @@ class Sweep(LeanModule):
         """
         saved: dict[str, Any] | None = checkpoint.get("sweep")
         if saved is None:
-            raise UsageError("the checkpoint is of a single run, and the model is a Sweep")
+            raise UsageError(
+                "the checkpoint is of a single run, and the model is a Sweep: give the last.ckpt "
+                "of a sweep, or begin a new run"
+            )
         if self._seeds is None:
             self.members = Members.of(self._grid, saved["identity"]["seeds"])
         for name, value in self.identity().items():

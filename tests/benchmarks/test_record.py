@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from descentlab.benchmarks import command_line
 from descentlab.benchmarks.measure import Row, Spread, in_turn, marginal
 from descentlab.benchmarks.record import into_page, measured, slower, table
 
+ROOT = Path(__file__).parents[2]
 ROW = Row.of("an update", "s an update", [2e-6, 3e-6, 4e-6], {"loop": [1e-6, 1e-6, 1e-6]})
 
 
@@ -112,10 +114,8 @@ def test_a_damaged_record_is_named(bench, tmp_path, capsys):
 
 
 def test_an_unknown_case_is_refused_with_those_that_there_are(bench, capsys):
-    with pytest.raises(SystemExit) as leave:
-        bench("nothing")
-    assert leave.value.code == 2
-    assert "made" in capsys.readouterr().err.splitlines()[-1]
+    assert bench("nothing") == 2
+    assert "there is no case nothing: give some of made" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_row_that_is_new_is_not_slower():
@@ -132,3 +132,12 @@ def test_a_page_without_marks_is_refused():
 def test_facts_stand_below_the_table():
     row = replace(ROW, facts={"slope": 1.02})
     assert "- an update: slope 1.02." in table(measured([row], quick=False))
+
+
+def test_the_page_has_the_recorded_tables():
+    record = json.loads((ROOT / "reports" / "benchmark.json").read_text())
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert set(record) == set(command_line.CASES)
+    for name, case in record.items():
+        assert not case["quick"]
+        assert into_page(page, name, table(case)) == page, f"measure {name} again, in full"

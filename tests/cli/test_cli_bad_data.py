@@ -1,10 +1,12 @@
 """Bad data on the command line: one message that names the file, status 2, nothing left behind."""
 
+import json
 import pickle
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from command_line import YOUR_DATA
 
 from descentlab.datamodules import RegressionData, regression_data
@@ -138,3 +140,20 @@ def test_setup_alone_reads_too_as_other_processes_do():
     data.setup("fit")
     assert data.features == 1
     assert len(data.test_dataloader()) == 1
+
+
+@pytest.mark.parametrize("rows", [10, 15])
+def test_ten_rows_are_enough_and_one_row_has_no_r2(command, here, rows):
+    x = torch.arange(float(rows))
+    torch.save(x, here / "X.pt")
+    torch.save(2 * x, here / "y.pt")
+    words = ("--model.optimizer.lr", "0.001", "--test_after_fit", "true")
+    outcome = command(*YOUR_DATA, *words)
+    assert outcome.status == 0, outcome.err
+    run = here / "logs/linear_regression/your_data/version_0"
+    tested = json.loads((run / "test.json").read_text())
+    assert ("r2" in tested["last"]) == (rows > 10)
+    assert tested["last"]["mse"] >= 0
+    assert (
+        yaml.safe_load((run / "config.yaml").read_text())["data"]["init_args"]["source"] == "files"
+    )

@@ -163,3 +163,19 @@ def test_a_right_config_is_not_refused(command, tmp_path):
     outcome = command(*SPLIT, "--config", path, "--print_config")
     assert outcome.status == 0
     assert "  max_epochs: 3\n" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--seed_everything", "-1"), "--seed_everything -1 is no seed: give 0 to 4294967295"),
+        (
+            ("--model.lr_scheduler", "StepLR"),
+            "--model.lr_scheduler StepLR needs step_size: add --model.lr_scheduler.step_size VALUE",
+        ),
+        (("--data.chunk", "10"), "add --model.manual_optimization true"),
+        (("--model.compile", "true"), "data.chunk is 1: add --data.chunk 100"),
+    ],
+)
+def test_what_would_not_do_what_was_meant_is_refused_before_a_folder_is_made(refused, words, says):
+    assert says in refused("fit", "--config", "linear_regression/split.yaml", *words)

@@ -82,9 +82,9 @@ def wait_for(process, path):
 @pytest.mark.parametrize(
     ("number", "status", "says"),
     [
-        (signal.SIGINT, 130, "interrupted: what was finished before is in the run's folder"),
-        (signal.SIGTERM, 143, "terminated: what was finished before is in the run's folder"),
-        (signal.SIGHUP, 143, "terminated: what was finished before is in the run's folder"),
+        (signal.SIGINT, 130, f"interrupted: what was finished before is in {RUN}"),
+        (signal.SIGTERM, 143, f"terminated: what was finished before is in {RUN}"),
+        (signal.SIGHUP, 143, f"terminated: what was finished before is in {RUN}"),
     ],
 )
 def test_a_stopped_run_keeps_what_it_finished(start, tmp_path, number, status, says):
@@ -181,7 +181,7 @@ def test_ctrl_c_before_training_stops_at_once():
     stop = Stop()
     with stop.on_signals(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    assert stop.report() == 130
+    assert stop.report(KeyboardInterrupt()) == 130
 
 
 def test_a_command_outside_the_main_thread_leaves_signals_alone():

@@ -227,3 +227,25 @@ def test_the_shipped_sweep_over_two_values_is_drawn(run, tmp_path):
     slope = stacked["state_dict"]["module.slope"]
     assert slope.shape == (12, 1)
     assert float(rows[3]["last.slope[0]"]) == pytest.approx(slope[3, 0].item(), rel=1e-6)
+
+
+def test_a_sweep_all_of_which_diverged_has_failed_and_is_drawn(run, tmp_path):
+    words = ("--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "3")
+    says = run("fit", *words, "--model.grid", "{lr: [1.0e30, 1.0e32]}", status=1)
+    assert "every member diverged" in says
+    folder = tmp_path / "logs/linear_regression/lr_sweep/version_0"
+    assert f"{folder.relative_to(tmp_path)}" in says
+    assert len(table(folder / "sweep.csv")) == 2
+    assert (folder / "figures" / "sweep_curves_lr.png").is_file()
+
+
+def test_a_curve_of_which_one_point_is_finite_is_a_dot():
+    rows, _ = rows_and_curves(2)
+    curves = {"train": {0: ([0, 1], [2.0, 1.0]), 1: ([0, 1], [5.0, math.inf])}}
+    lines = member_curves_figure(rows, curves, "lr", ["lr"]).axes[0].lines
+    assert [line.get_marker() for line in lines] == ["", "o"]
+
+
+def test_an_epoch_of_a_sweep_is_refused(run):
+    run(*SWEEP, "--model.grid", "{lr: [0.01]}")
+    assert "leave --epoch out" in run("test", "--run", RUN, "--epoch", "1", status=2)
