@@ -16,17 +16,20 @@ from descentlab.modules import LinearDynamics
 from descentlab.objectives.checkpointed import checkpointed, steps
 from tolerances import FLOAT64
 
+#: the peak of a process's memory for a backward pass through steps that are remembered
 PROBE = """
 import sys, torch
 from descentlab.benchmarks.measure import peak_memory
-from descentlab.benchmarks.unroll import gradient
+from descentlab.objectives import checkpointed
 torch.set_num_threads(1)
-x0 = torch.ones(2**15)
-gradient(x0, 100, sys.argv[1])
+through = getattr(checkpointed, sys.argv[1])
+theta = torch.zeros((), requires_grad=True)
+def backward(count):
+    through(lambda x, t: torch.sin(x) + t, torch.ones(2**15), theta, count).sum().backward()
+backward(4)
 before = peak_memory()
-for horizon in (2500, 40000):
-    gradient(x0, horizon, sys.argv[1])
-    print(peak_memory() - before)
+backward(6400)
+print(peak_memory() - before)
 """
 
 
@@ -105,11 +108,12 @@ def test_a_module_has_the_choice():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
-def test_memory_grows_no_faster_than_the_root_of_the_horizon():
-    words = [sys.executable, "-c", PROBE]
-    done = subprocess.run([*words, "checkpointed"], capture_output=True, text=True, check=True)
-    low, high = map(int, done.stdout.split())
-    states = 4 * 2**15  # bytes of one
-    # 16 times the horizon: four times the states that are kept, and 20 MB of graph and slack
-    assert high <= 4 * low + 20e6
-    assert high <= 3 * math.isqrt(40000) * states + 20e6  # all of them would be 5 GB
+def test_memory_is_of_the_order_of_the_root_of_the_horizon():
+    states = 4 * 2**15 * math.isqrt(6400)  # bytes of as many states as the root of the horizon
+    peaks = {}
+    for through in ("checkpointed", "steps"):
+        words = [sys.executable, "-c", PROBE, through]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        peaks[through] = int(done.stdout)
+    assert peaks["checkpointed"] <= 6 * states + 20e6
+    assert peaks["steps"] > 60 * states  # negative control: all of them are 80 times as many
