@@ -3,6 +3,7 @@
 from typing import Any
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from ..hooks import STEP_HOOKS
@@ -21,7 +22,7 @@ class LeanModule(LightningModule):
     All of it is overridden in this class alone, and gives way to hooks that are really there.
     """
 
-    _batches_stay = False  # whether a batch is on its device already, and no hook takes it
+    _batches_stay = False  # whether, in a fit, a batch is on its device and no hook takes it
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,10 +48,8 @@ class LeanModule(LightningModule):
         if not trainer.gradient_clip_val and not is_overridden(hook, self):
             self.__dict__[hook] = None  # clips nothing in 12 µs an update
 
-    def on_fit_end(self) -> None:
-        """Forget it."""
-        self._batches_stay = False
-
     def _call_batch_hook(self, hook_name: str, *args: Any) -> Any:
         # three calls an update that hand over the batch as it is, 25 µs together
-        return args[0] if self._batches_stay else super()._call_batch_hook(hook_name, *args)
+        if self._batches_stay and self.trainer.state.fn is TrainerFn.FITTING:
+            return args[0]
+        return super()._call_batch_hook(hook_name, *args)

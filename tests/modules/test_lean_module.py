@@ -76,6 +76,21 @@ def test_what_a_hook_makes_of_a_batch_is_trained_on(tmp_path):
     assert module.bias.item() != 0.0
 
 
+def test_a_fit_that_failed_spares_nothing_in_what_comes_after(tmp_path):
+    class Failing(LinearRegression):
+        def on_train_epoch_end(self):
+            raise RuntimeError("on purpose")
+
+    seen = []
+    module = Failing(1)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fit(tmp_path, module)
+    data = listener(RegressionData, "on_after_batch_transfer", seen)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.validate(module, datamodule=data("line", line=Line(size=64), split=None), verbose=False)
+    assert seen
+
+
 def test_gradients_are_clipped_where_that_is_asked_for_and_not_in_the_next_fit(tmp_path):
     def moved(**flags):
         before = [parameter.clone() for parameter in module.parameters()]
