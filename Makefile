@@ -18,6 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (once; a minute or two)"
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@mkdir -p .venv/typing && ln -sfn ../../src .venv/typing/descentlab  # where mypy finds it
 	@touch $@
 
 run: $(READY)  ## fit a line to the diabetes data, then test its last and its best parameters

@@ -24,7 +24,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
     with _leaving_at_once():
-        from .command import run
+        from .command.process import run
     return run(words)
 
 
@@ -53,7 +53,7 @@ def _leaving_at_once() -> Iterator[None]:
 
 def _list_configs(words: list[str]) -> int:
     """Print the name of each shipped config, and the comment that its file starts with."""
-    from .configurations import shipped
+    from .command.configs import shipped
 
     if words:
         if words[0] not in ("-h", "--help"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from descentlab.__main__ import main
-from descentlab.configurations import FOLDER
+from descentlab.command.configs import FOLDER
 from descentlab.handouts.command_line import main as reproduce
 from pages import (
     PAGES,

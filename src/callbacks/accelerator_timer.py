@@ -9,8 +9,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from ..errors import UsageError
+from ..runs.folder import device_name, run_to_write
 from .batch_loss import losses_of
-from .instrument import Instrument, run_to_write
+from .instrument import Instrument
 
 
 class AcceleratorTimer(Instrument):
@@ -88,13 +89,6 @@ class AcceleratorTimer(Instrument):
             "step": _spread(self.step_seconds),
             "epoch": _spread(self.epoch_seconds[1:] or self.epoch_seconds),
         }
-
-
-def device_name(device: torch.device) -> str:
-    """Return the device's type, and a GPU's model."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return str(device)
 
 
 def _now(device: torch.device) -> float:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..datamodules import Chunk
 from ..errors import RunError, UsageError
-from ..run import log_series
-from .instrument import Instrument, run_to_write
+from ..runs.folder import log_series, run_to_write
+from .instrument import Instrument
 
 FLUSH_EVERY = 64  # updates: so long may a loss that is not finite go unseen within an epoch
 

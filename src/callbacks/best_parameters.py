@@ -11,8 +11,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..errors import UsageError
-from ..run import save_atomically
-from .instrument import Instrument, recording, run_to_write
+from ..runs.folder import recording, run_to_write, save_atomically
+from .instrument import Instrument
 
 
 class BestParameters(Instrument, Checkpoint):

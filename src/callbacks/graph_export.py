@@ -7,10 +7,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
 from ..errors import UsageError
-from ..graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
-from ..run import tensorboard
-from .instrument import Instrument, run_to_write
+from ..runs.folder import run_to_write, tensorboard
+from .instrument import Instrument
 
 _FIRST_LOSS = "on_before_backward"
 

@@ -2,10 +2,9 @@
 
 from typing import Any, Self
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 
-from ..hooks import STEP_HOOKS
-from ..run import Run
+from ..internals.lightning import STEP_HOOKS
 
 
 class Instrument(Callback):
@@ -31,17 +30,3 @@ class Instrument(Callback):
     def enlist(self, hook: str) -> None:
         """Put a retired hook back."""
         self.__dict__.pop(hook, None)
-
-
-def run_to_write(trainer: Trainer) -> Run | None:
-    """Return the run, in the one process that writes its files; None elsewhere.
-
-    To be called in all processes: Lightning broadcasts the folder.
-    """
-    run = Run.of(trainer)
-    return run if recording(trainer) else None
-
-
-def recording(trainer: Trainer) -> bool:
-    """Return whether this process writes files: the first one of a run that is not a trial run."""
-    return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)

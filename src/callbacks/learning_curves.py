@@ -9,9 +9,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from ..run import tensorboard
+from ..runs.folder import run_to_write, tensorboard
 from .batch_loss import BatchLoss
-from .instrument import Instrument, run_to_write
+from .instrument import Instrument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -134,13 +134,13 @@ class LearningCurves(Instrument):
 
 
 def _epoch_figure(curves: LearningCurves) -> "Figure":
-    from ..figures import learning_curve_figure
+    from ..drawing.curves import learning_curve_figure
 
     return learning_curve_figure(curves.epochs, curves.curves)
 
 
 def _batch_figure(trainer: Trainer, source: BatchLoss) -> "Figure":
-    from ..figures import batch_loss_figure
+    from ..drawing.curves import batch_loss_figure
 
     batches = trainer.num_training_batches  # infinite where a loader has no length
     steps_per_epoch = int(batches) if math.isfinite(batches) else 0
@@ -149,7 +149,7 @@ def _batch_figure(trainer: Trainer, source: BatchLoss) -> "Figure":
 
 def _keep(trainer: Trainer, figure: "Figure", path: Path) -> None:
     """Write a figure into the run's folder and into TensorBoard, where there is one."""
-    from ..figures import pixels, save_figure
+    from ..drawing.curves import pixels, save_figure
 
     save_figure(figure, path)
     writer = tensorboard(trainer)

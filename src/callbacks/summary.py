@@ -10,12 +10,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 
-from .accelerator_timer import AcceleratorTimer, device_name
-from .instrument import Instrument, run_to_write
-
-LARGEST_SHOWN = 1000  # elements of a parameter whose values are written out
+from ..runs.folder import device_name, parameter_values, run_to_write
+from .accelerator_timer import AcceleratorTimer
+from .instrument import Instrument
 
 
 class Summary(Instrument):
@@ -93,17 +91,6 @@ class Summary(Instrument):
         rows.append(("to see it", f"{_command('tensorboard')} --logdir {folder.parent}"))
         rows.append(("to test it", f"{_command('descentlab')} test --run {folder}"))
         return "\n" + "\n".join(f"{name:<22}{value}" for name, value in rows)
-
-
-def parameter_values(pl_module: LightningModule) -> dict[str, Any]:
-    """Return the parameters by name: numbers or nested lists; of a large one its shape and norm."""
-    return {name: _plain(p.detach()) for name, p in pl_module.named_parameters()}
-
-
-def _plain(value: Tensor) -> Any:
-    if value.numel() > LARGEST_SHOWN:
-        return {"shape": list(value.shape), "norm": float(value.norm())}
-    return value.tolist()
 
 
 def _short(value: Any) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..run import Run
+from ..runs.folder import Run
 from .files import regression_pair
 from .resumable import ResumableData
 from .sources import Line, diabetes, noisy_line

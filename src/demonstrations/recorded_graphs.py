@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..drawing.graphs import computational_graph
 from ..errors import UsageError
-from ..graphs import computational_graph
 from ..objectives import sine_with_constant
 from .demonstration import Demonstration
 

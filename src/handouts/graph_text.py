@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from ..graphs import edges, nodes
+from ..drawing.graphs import edges, nodes
 from .runs import Finished
 
 
@@ -10,7 +10,7 @@ def node_text(dot: str) -> str:
     """Return the names of a graph's nodes in alphabetical order, each with how many there are.
 
     Args:
-        dot: what `descentlab.graphs.computational_graph` returned.
+        dot: what `descentlab.drawing.graphs.computational_graph` returned.
     """
     return _counted(nodes(dot))
 
@@ -19,7 +19,7 @@ def edge_text(dot: str) -> str:
     """Return a graph's edges in alphabetical order, each with how many there are.
 
     Args:
-        dot: what `descentlab.graphs.computational_graph` returned.
+        dot: what `descentlab.drawing.graphs.computational_graph` returned.
     """
     return _counted(Counter({f"{a} → {b}": count for (a, b), count in edges(dot).items()}))
 

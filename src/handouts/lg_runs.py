@@ -1,6 +1,6 @@
 """How the entries of the exercise are run."""
 
-from ..figures import learning_curve_figure
+from ..drawing.curves import learning_curve_figure
 from .claims import agreement
 from .entry import Measured
 from .runs import Runs

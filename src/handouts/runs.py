@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..__main__ import main
+from ..command.process import run
 from ..errors import RunError
-from ..run import Run
+from ..runs.folder import Run
 
 #: the instruments of `fit` that an entry does without, unless it asks for one
 COSTLY = ("learning_curves", "graph_export", "accelerator_timer")
@@ -140,6 +140,6 @@ class Runs:
             contextlib.redirect_stderr(errors),
             warnings.catch_warnings(),
         ):
-            status = main(words)
+            status = run(words)
         message = errors.getvalue().strip().rsplit("\n", 1)[-1]
         return Finished(self.folder / "runs" / name, status, message)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..datamodules import initial_states
 from ..demonstrations.tensors import NOT_PRESENT, devices_present
-from ..figures import learning_curve_figure
+from ..drawing.curves import learning_curve_figure
 from .claims import agreement
 from .entry import Measured
 from .graph_text import graph_values

@@ -6,7 +6,6 @@ from .descent_module import DescentModule
 from .linear_dynamics import LinearDynamics
 from .linear_regression import LinearRegression
 from .stable_rate import StableRate
-from .sweep import Sweep
 from .toy_objective import ToyObjective
 from .two_layer_net import TwoLayerNet
 
@@ -17,7 +16,6 @@ __all__ = [
     "LinearDynamics",
     "LinearRegression",
     "StableRate",
-    "Sweep",
     "ToyObjective",
     "TwoLayerNet",
 ]

@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from ..demonstrations import Demonstration
-from ..graphs import to_png, to_svg
-from ..run import Run
+from ..drawing.graphs import to_png, to_svg
+from ..runs.folder import Run
 
 
 class AutogradFacts(LightningModule):

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..datamodules import Chunk
-from ..hooks import UPDATE_HOOKS
+from ..internals.lightning import UPDATE_HOOKS
 from ..optimizers import Rule
 from .compiled import BLOCK, CompiledUpdates
 

@@ -16,7 +16,7 @@ from torch.func import jacrev, vmap
 
 from ..errors import RunError, UsageError
 from ..objectives import Comparison, Objective, compare
-from ..run import Run, tensorboard
+from ..runs.folder import Run, tensorboard
 
 Function = Callable[[Tensor], Tensor]
 
@@ -263,7 +263,7 @@ class Derivatives(LightningModule):
 
     def _draw(self, path: Path, points: Tensor, found: Sequence[Tensor]) -> None:
         """Keep the figure in the run's folder and in TensorBoard, where there is one."""
-        from ..figures import derivative_figure, pixels, save_figure
+        from ..drawing.curves import derivative_figure, pixels, save_figure
 
         panels = {name: part.tolist() for name, part in zip(NAMES, found, strict=False)}
         figure = derivative_figure(self.objective.name, points.tolist(), panels)

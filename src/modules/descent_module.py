@@ -16,10 +16,10 @@ from torchmetrics import MeanMetric, Metric, SumMetric
 
 from ..datamodules import Chunk
 from ..errors import UsageError
+from ..internals.lightning import LeanModule
 from ..optimizers import GradientDescent
+from ..optimizers.resumed import prefer_configured
 from .chunks import ChunkDescent
-from .lean_module import LeanModule
-from .resumed_optimizer import prefer_configured
 
 NEVER = 2**62  # in how many epochs Lightning is to step a scheduler that is stepped here
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import RunError, UsageError
 from ..optimizers import GradientDescent
-from ..run import Run
+from ..runs.folder import Run
 from .descent_module import DescentModule
 
 Loss = Callable[[], Tensor]

@@ -7,6 +7,7 @@ from .losses import MemberLosses, stack_seeds
 from .members import Group, Members, check_grid
 from .record import Record, ranked, rows_of
 from .store import Store
+from .sweep import Sweep
 
 __all__ = [
     "Group",
@@ -17,6 +18,7 @@ __all__ = [
     "Record",
     "SeedData",
     "Store",
+    "Sweep",
     "batches_in",
     "check_grid",
     "drawn_with",

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from ..datamodules import ResumableData
 from ..errors import UsageError
-from ..run import Run
+from ..runs.folder import Run
 from .data import SeedData, named
 from .record import FEW_PARAMETERS, ranked, rows_of
 from .store import read
 
 if TYPE_CHECKING:
-    from ..modules import Sweep
+    from .sweep import Sweep
 
 #: rows of a table that is shown
 MOST_SHOWN = 20

@@ -5,9 +5,9 @@ import importlib.util
 import pytest
 import torch
 
-from descentlab.benchmarks import loops, overhead, rows, startup, sweep, unroll
-from descentlab.benchmarks.fits import Fits, quietly
-from descentlab.benchmarks.loops import Problem, optax_scan, plain, stock
+from benchmarks import loops, overhead, rows, startup, sweep, unroll
+from benchmarks.fits import Fits, quietly
+from benchmarks.loops import Problem, optax_scan, plain, stock
 from descentlab.datamodules import TensorLoader
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from descentlab.benchmarks import command_line
-from descentlab.benchmarks.measure import Row, Spread, in_turn, marginal
-from descentlab.benchmarks.record import into_page, measured, slower, table
+from benchmarks import command_line
+from benchmarks.measure import Row, Spread, in_turn, marginal
+from benchmarks.record import into_page, measured, slower, table
 
 ROOT = Path(__file__).parents[2]
 ROW = Row.of("an update", "s an update", [2e-6, 3e-6, 4e-6], {"loop": [1e-6, 1e-6, 1e-6]})
@@ -58,7 +58,7 @@ def test_the_marginal_cost_leaves_out_what_a_run_costs_once(monkeypatch):
     def run(epochs):
         clock[0] += 100.0 + 3.0 * epochs
 
-    monkeypatch.setattr("descentlab.benchmarks.measure.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("benchmarks.measure.time.perf_counter", lambda: clock[0])
     assert marginal(run, epochs=5, updates_per_epoch=3) == pytest.approx(1.0)
 
 

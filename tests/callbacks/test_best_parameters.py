@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from descentlab.callbacks import BestParameters
 from descentlab.errors import UsageError
-from descentlab.run import save_atomically
+from descentlab.runs.folder import save_atomically
 
 
 class Watch(Callback):

@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from descentlab.callbacks import graph_export
 from descentlab.callbacks.graph_export import GraphExport
+from descentlab.drawing.graphs import GraphSizeError, edges, nodes
 from descentlab.errors import UsageError
-from descentlab.graphs import GraphSizeError, edges, nodes
 
 # Lightning makes a LeafSpec, which torch 2.13 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")

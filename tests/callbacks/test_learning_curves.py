@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from descentlab.callbacks import learning_curves
 from descentlab.callbacks.batch_loss import BatchLoss
 from descentlab.callbacks.learning_curves import LearningCurves
-from descentlab.hooks import STEP_HOOKS
+from descentlab.internals.lightning import STEP_HOOKS
 
 # Lightning makes a LeafSpec, which torch 2.13 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")

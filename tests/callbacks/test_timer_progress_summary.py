@@ -10,7 +10,7 @@ from foreign import Foreign, fit
 
 from descentlab.callbacks import AcceleratorTimer, Instrument, Progress, Summary
 from descentlab.errors import UsageError
-from descentlab.hooks import STEP_HOOKS
+from descentlab.internals.lightning import STEP_HOOKS
 
 
 class Slow(Foreign):

@@ -22,8 +22,8 @@ from descentlab.demonstrations import (
 )
 from descentlab.demonstrations.demonstration import refusal
 from descentlab.demonstrations.tensors import NOT_PRESENT, devices_present
+from descentlab.drawing.graphs import edges, nodes
 from descentlab.errors import UsageError
-from descentlab.graphs import edges, nodes
 from tolerances import FLOAT32, FLOAT64
 
 ALL = [getattr(demonstrations, name) for name in demonstrations.__all__ if name != "Demonstration"]

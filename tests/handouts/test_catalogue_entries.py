@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from descentlab.configurations import find
+from descentlab.command.configs import find
 from descentlab.errors import UsageError
 from descentlab.handouts.catalogue import CATALOGUE, IDS, select
 from descentlab.handouts.claims import NUMBER, Agreement, Figures, Within, Wording

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from descentlab.configurations import shipped
+from descentlab.command.configs import shipped
 
 ENTRIES = {
     *("TP-1.2a", "TP-1.2b", "TP-1.2c", "TP-1.2d", "TP-1.3"),

@@ -11,7 +11,7 @@ import torch
 from handout_runs import QUICK, Outcome, close, fit
 from torch import Tensor
 
-from descentlab.graphs import edges, nodes
+from descentlab.drawing.graphs import edges, nodes
 from tolerances import FLOAT32
 
 RATE = 0.00125

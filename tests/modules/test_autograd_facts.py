@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from descentlab.__main__ import main
-from descentlab.configurations import FOLDER
+from descentlab.command.configs import FOLDER
 
 CONFIGS = sorted(path.stem for path in (FOLDER / "autograd").glob("*.yaml"))
 

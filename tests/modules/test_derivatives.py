@@ -8,7 +8,7 @@ import torch
 from derivative_commands import QUIET, call
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from descentlab.configurations import shipped
+from descentlab.command.configs import shipped
 from descentlab.modules import Derivatives
 from descentlab.modules.derivatives import derivatives, write_table
 from descentlab.objectives import LinearDynamicsLoss, VectorPair

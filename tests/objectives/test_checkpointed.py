@@ -19,7 +19,7 @@ from tolerances import FLOAT64
 #: the peak of a process's memory for a backward pass through steps that are remembered
 PROBE = """
 import sys, torch
-from descentlab.benchmarks.measure import peak_memory
+from benchmarks.measure import peak_memory
 from descentlab.objectives import checkpointed
 torch.set_num_threads(1)
 through = getattr(checkpointed, sys.argv[1])

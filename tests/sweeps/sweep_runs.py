@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from descentlab.errors import RunError
-from descentlab.modules import Sweep
+from descentlab.sweeps import Sweep
 
 
 class Trajectory(Callback):

@@ -6,9 +6,10 @@ from sweep_runs import fit, largest_difference, sweep
 
 from descentlab.datamodules import InitialStates, Line, RandomBatch, RegressionData, Steps
 from descentlab.errors import UsageError
-from descentlab.modules import LinearDynamics, LinearRegression, Sweep, ToyObjective, TwoLayerNet
+from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective, TwoLayerNet
 from descentlab.objectives import CubicMinusSquare
 from descentlab.optimizers import Adam, GradientDescent, Momentum
+from descentlab.sweeps import Sweep
 from tolerances import FLOAT64
 
 SINGLE = 1e-6  # relative, float32: what a sweep promises

@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from descentlab.__main__ import main
-from descentlab.sweep_figures import best_loss_figure, member_curves_figure
+from descentlab.sweeps.figures import best_loss_figure, member_curves_figure
 from tolerances import FLOAT32
 
 SWEEP = ("fit", "--config", "linear_regression/lr_momentum_sweep.yaml", "--trainer.max_epochs", "3")

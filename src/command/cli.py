@@ -1,0 +1,362 @@
+"""The command line: LightningCLI over any module and data, with the instruments attached."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry, MPSAccelerator
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from .. import callbacks, datamodules, modules, sweeps  # noqa: F401  their classes are found by short names
+from ..datamodules import ResumableData
+from ..errors import RunError, UsageError
+from ..runs.evaluation import EVALUATIONS, Evaluation, loading, read_checkpoint
+from ..runs.folder import Run, recording
+from ..runs.logger import RunLogger
+from ..sweeps.members import LARGEST_SEED
+from .configs import DEFAULTS, experiment, find
+from .messages import Parser, cause, known
+
+#: the callbacks of every fit, each with a flag of its own: `--graph_export null`
+INSTRUMENTS = {
+    "batch_loss": callbacks.BatchLoss,
+    "learning_curves": callbacks.LearningCurves,
+    "graph_export": callbacks.GraphExport,
+    "accelerator_timer": callbacks.AcceleratorTimer,
+    "progress": callbacks.Progress,
+    "best_parameters": callbacks.BestParameters,
+    "summary": callbacks.Summary,
+}
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keep the resolved configuration in the run's folder and, as text, in TensorBoard.
+
+    Attributes:
+        training_began: whether the run came as far as training, so that its folder is kept.
+    """
+
+    training_began = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that training begins."""
+        self.training_began = True
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save, for a run that has a folder."""
+        if trainer.loggers:
+            super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Show the configuration in TensorBoard."""
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                text = self.parser.dump(self.config, skip_none=False)
+                logger.experiment.add_text("config", f"```yaml\n{text}\n```")
+
+
+class DescentCLI(LightningCLI):
+    """LightningCLI with the shipped configs, the instruments, and evaluation of whole runs."""
+
+    def __init__(self, args: Sequence[str]) -> None:
+        self.words = expand_run(list(args))
+        self.words, self.configs = expand_configs(self.words)
+        defaults = {"default_config_files": [str(DEFAULTS)]}
+        commands = {name: {**defaults, "description": ABOUT[name]} for name in self.subcommands()}
+        super().__init__(
+            LightningModule,
+            None,  # any DataModule, or none for a module with loaders of its own
+            subclass_mode_model=True,
+            save_config_callback=SaveConfig,
+            parser_class=Parser,
+            parser_kwargs={"description": DESCRIPTION, **commands},
+            auto_configure_optimizers=False,
+            args=self.words,
+        )
+
+    def setup_parser(self, *args: Any) -> None:
+        """Say in the program's help what each command does."""
+        super().setup_parser(*args)
+        commands = self.parser._subcommands_action
+        for command in commands._choices_actions if commands is not None else ():
+            command.help = ABOUT[command.dest]
+
+    def _set_seed(self) -> None:
+        """Seed all that is drawn.
+
+        Raises:
+            UsageError: if the seed is none.
+        """
+        seed = self._get(self.config, "seed_everything")
+        if type(seed) is int and not 0 <= seed <= LARGEST_SEED:
+            raise UsageError(f"--seed_everything {seed} is no seed: give 0 to {LARGEST_SEED}")
+        super()._set_seed()
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the words that were given, whatever this process was started with."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Take nothing from a checkpoint but its state: what is configured always wins."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the instruments and what `fit` does at its end."""
+        for name, kind in INSTRUMENTS.items():
+            default = {"class_path": f"{kind.__module__}.{kind.__name__}"}
+            about = f"{_first(kind)} (null for none)."
+            parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
+        parser.add_argument(
+            "--test_after_fit",
+            type=bool,
+            default=False,
+            help="Whether `fit` ends with `test --run`.",
+        )
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand in EVALUATIONS:
+            parser.add_argument("--run", type=str | None, default=None, help=RUN_HELP)
+            parser.add_argument("--epoch", type=int | None, default=None, help=EPOCH_HELP)
+        return parser
+
+    def before_instantiate_classes(self) -> None:
+        """Name the experiment by its config, and make paths of data whole."""
+        config = self.config[self.subcommand]
+        logger = config.trainer.logger
+        ours = getattr(logger, "class_path", "") == "descentlab.runs.logger.RunLogger"
+        if ours and logger.init_args.name is None:
+            fallback = config.model.class_path.rsplit(".", 1)[-1]
+            logger.init_args.name = experiment(self.configs) or fallback
+        arguments = config.data.get("init_args", {}) if config.get("data") else {}
+        for key in ("x_path", "y_path"):
+            if arguments.get(key):  # `test --run` may be called from another folder
+                arguments[key] = os.path.abspath(arguments[key])
+                if "source" in arguments:
+                    arguments["source"] = "files"  # as the paths imply, for the record
+
+    def instantiate_classes(self) -> None:
+        """Make model, data and trainer; what is wrong with a value is said in one sentence."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise (cause(error) or error) from error
+        self._check_use()
+
+    def _check_use(self) -> None:
+        """Refuse a command that the module has no step for, and a module without data."""
+        name = type(self.model).__name__
+        able = [each for each, (step, _) in HOOKS.items() if is_overridden(step, self.model)]
+        if self.subcommand not in able:
+            raise UsageError(f"{name} is not made for {self.subcommand}: use {' or '.join(able)}")
+        if self.datamodule is None and not is_overridden(HOOKS[self.subcommand][1], self.model):
+            raise UsageError(f"{name} has no data: give --data CLASS, {known('data')}")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, with the instruments for a fit."""
+        fitting = self.subcommand == "fit"
+        if not fitting:
+            self.save_config_callback = None
+        if not fitting and self._trained:  # what is written goes beside the checkpoints
+            kwargs["logger"] = False
+        left_out = getattr(self.model, "leaves_out", ())
+        names = [name for name in INSTRUMENTS if fitting and name not in left_out]
+        attached = [self._get(self.config_init, name) for name in names]
+        attached = [instrument for instrument in attached if instrument is not None]
+        settings = {**self._get(self.config_init, "trainer"), **kwargs}
+        own = settings["callbacks"] or []
+        present = [*attached, *(own if isinstance(own, list) else [own])]
+        for kind, flag in ((ProgressBar, "progress_bar"), (Checkpoint, "checkpointing")):
+            if not any(isinstance(one, kind) for one in present):
+                settings[f"enable_{flag}"] = settings[f"enable_{flag}"] or False  # no default one
+        try:
+            trainer = self._instantiate_trainer(settings, attached)
+        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+            raise UsageError(_about_trainer(settings["accelerator"], error)) from error
+        if isinstance(trainer.accelerator, MPSAccelerator) and trainer.precision == "64-true":
+            raise UsageError(
+                "trainer.precision = 64-true: mps has no float64: use --trainer.precision 32-true "
+                "or --trainer.accelerator cpu"
+            )
+        return trainer
+
+    def before_fit(self) -> None:
+        """Look at the data and the checkpoint before a folder is made for the run."""
+        if isinstance(self.datamodule, ResumableData):  # ours only read; others may download
+            self.datamodule.prepare_data()
+        if isinstance(self.model, modules.DescentModule):
+            self.model.check_chunk(getattr(self.datamodule, "chunk", 1))
+        path = self._get(self.config_init, "ckpt_path")
+        if path is not None and "://" not in path:
+            checkpoint = read_checkpoint(Path(path))
+            if "optimizer_states" not in checkpoint:
+                raise UsageError(
+                    f"--ckpt_path {path} holds parameters alone, from which no run goes on: give "
+                    "the last.ckpt or best.ckpt of a run"
+                )
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train; a run that fails says where what it finished is, and leaves no empty folder."""
+        try:
+            with loading(kwargs.get("ckpt_path")):
+                self.trainer.fit(**kwargs)
+            if not self._training_began:
+                raise UsageError(
+                    f"nothing is left to train: trainer.max_epochs = {self.trainer.max_epochs} and "
+                    f"trainer.max_steps = {self.trainer.max_steps} are reached: give more"
+                )
+        except RunError as error:
+            if not self.trainer.loggers:
+                raise
+            folder = Run.of(self.trainer).folder
+            raise RunError(f"{error}; what was finished before is in {folder}") from error
+        except (UsageError, MisconfigurationException):
+            self._discard_folder()
+            raise
+        except BaseException as error:  # a signal: where the run is goes with it
+            if self._training_began and self.trainer.loggers and self.trainer.world_size == 1:
+                error.add_note(str(Run.of(self.trainer).folder))
+            raise
+
+    def _discard_folder(self) -> None:
+        """Remove the folder of a run that did not come as far as training."""
+        if not self._training_began:
+            for logger in self.trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.discard()
+
+    @property
+    def _training_began(self) -> bool:
+        found = [one for one in self.trainer.callbacks if isinstance(one, SaveConfig)]  # type: ignore[attr-defined]
+        return not found or found[0].training_began  # a trial run has none, and no folder
+
+    def after_fit(self) -> None:
+        """Test the run, if that was asked for."""
+        if self._get(self.config_init, "test_after_fit") and recording(self.trainer):
+            print(Evaluation("test", self.model, self.datamodule).of_run(Run.of(self.trainer)))
+
+    def validate(self, **kwargs: Any) -> None:
+        """Measure the losses on the training and validation sets."""
+        self._evaluate(**kwargs)
+
+    def test(self, **kwargs: Any) -> None:
+        """Measure the loss on the test set."""
+        self._evaluate(**kwargs)
+
+    def predict(self, **kwargs: Any) -> None:
+        """Write predictions."""
+        self._evaluate(**kwargs)
+
+    @property
+    def _trained(self) -> bool:
+        """Whether the module can be trained; one that cannot needs no checkpoint."""
+        return is_overridden("training_step", self.model)
+
+    def _evaluate(self, **kwargs: Any) -> None:
+        if not self._trained:
+            getattr(self.trainer, str(self.subcommand))(**kwargs)
+            return
+        folder, epoch = (self._get(self.config_init, key) for key in ("run", "epoch"))
+        evaluation = Evaluation(str(self.subcommand), self.model, self.datamodule, self.trainer)
+        if folder is not None and epoch is not None and isinstance(self.model, sweeps.Sweep):
+            raise UsageError(
+                f"--epoch {epoch}: of the members of a sweep the last and the best parameters are "
+                "kept: leave --epoch out"
+            )
+        if folder is not None:
+            print(evaluation.of_run(Run(Path(folder)), epoch))
+        elif kwargs.get("ckpt_path"):
+            print(evaluation.of_checkpoint(Path(kwargs["ckpt_path"])))
+        else:
+            raise UsageError(
+                f"{self.subcommand}: give --run DIR (the folder of a run) or --ckpt_path FILE: "
+                "parameters that were never trained tell nothing"
+            )
+
+
+#: the step of a module and the loader of its data that each command calls
+HOOKS = {
+    "fit": ("training_step", "train_dataloader"),
+    "validate": ("validation_step", "val_dataloader"),
+    "test": ("test_step", "test_dataloader"),
+    "predict": ("predict_step", "predict_dataloader"),
+}
+DESCRIPTION = """Gradient descent that can be checked: train, test and look at textbook problems.
+
+Start with `descentlab fit --config linear_regression/split.yaml`; `descentlab configs` lists all
+shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version."""
+ABOUT = {
+    "fit": "Train a model; everything that is found goes into the folder of a run.",
+    "validate": "Measure the losses on the training and validation sets (--run DIR).",
+    "test": "Measure the loss on the test set, with the last and the best parameters (--run DIR).",
+    "predict": "Write the predictions of the last and the best parameters (--run DIR).",
+}
+RUN_HELP = "The folder of a run: its config is taken, and its last and best parameters."
+EPOCH_HELP = "With --run: the parameters after this epoch too (epochs count from 0)."
+
+
+def _about_trainer(accelerator: Any, error: Exception) -> str:
+    """Say what is wrong with the trainer's settings; of an accelerator, which ones are there."""
+    known = {name: entry["accelerator"] for name, entry in AcceleratorRegistry.items()}
+    here = [name for name, kind in known.items() if kind.is_available()]
+    if accelerator in ("auto", *here) or (accelerator == "gpu" and {"cuda", "mps"} & set(here)):
+        return f"trainer: {error}"
+    return (
+        f"--trainer.accelerator {accelerator}: there is none here; this machine has "
+        f"{', '.join(here)}: give one of these, or auto"
+    )
+
+
+def _first(kind: type) -> str:
+    return (kind.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")
+
+
+def _value_of(words: list[str], index: int) -> tuple[str, str, int]:
+    """Return the flag at a place, its value, and how many words they take."""
+    flag, equals, value = words[index].partition("=")
+    if equals:
+        return flag, value, 1
+    return flag, words[index + 1] if index + 1 < len(words) else "", 2
+
+
+def expand_run(words: list[str]) -> list[str]:
+    """Put the config of `--run DIR` before the other words, so that those override it.
+
+    Raises:
+        UsageError: if the folder holds no run.
+    """
+    for index in reversed(range(1, len(words))):  # the last one wins, as for any flag
+        flag, value, _ = _value_of(words, index)
+        if flag == "--run" and words[0] in EVALUATIONS:
+            if not value or value.startswith("--"):
+                raise UsageError("--run: give the folder of a run, as `fit` named it at its end")
+            config = Run(Path(value)).config
+            if not config.is_file():
+                raise UsageError(
+                    f"--run {value}: there is no run ({config} is missing): give the folder that "
+                    "`fit` named at its end"
+                )
+            return [words[0], "--config", str(config), *words[1:]]
+    return words
+
+
+def expand_configs(words: list[str]) -> tuple[list[str], list[Path]]:
+    """Replace the names of shipped configs by their paths; return the words and the paths."""
+    expanded, paths, index = [], [], 0
+    while index < len(words):
+        flag, value, taken = _value_of(words, index)
+        if flag in ("--config", "-c") and value:
+            paths.append(find(value))
+            expanded += [flag, str(paths[-1])]
+            index += taken
+        else:
+            expanded.append(words[index])
+            index += 1
+    return expanded, paths

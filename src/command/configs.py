@@ -1,0 +1,59 @@
+"""Where the shipped configs are, and how a config is found by its name."""
+
+from pathlib import Path
+
+import yaml
+
+from ..errors import UsageError
+
+#: in an installed package inside it; in a checkout at its top
+_PACKAGE = Path(__file__).parents[1]
+_INSTALLED = _PACKAGE / "configs"
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "configs"
+
+#: what every command starts from
+DEFAULTS = Path(__file__).with_name("defaults.yaml")
+
+
+def shipped() -> dict[str, Path]:
+    """Return the shipped configs by name, such as `linear_regression/split.yaml`."""
+    return {path.relative_to(FOLDER).as_posix(): path for path in sorted(FOLDER.rglob("*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """Return the config of a path, or of a shipped config's name.
+
+    Raises:
+        UsageError: if there is neither, or what is there is no config.
+    """
+    for candidate in (Path(name), FOLDER / name, FOLDER / f"{name}.yaml"):
+        if candidate.is_file():
+            _check(candidate)
+            return candidate
+    raise UsageError(
+        f"there is no config {name}, neither here nor among the shipped ones: "
+        "`descentlab configs` lists those"
+    )
+
+
+def _check(path: Path) -> None:
+    """Refuse a file that is not YAML, or holds no keys."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise UsageError(f"{path}{place} cannot be read as YAML: {problem}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is no config: give a YAML file with keys such as model and data")
+
+
+def experiment(paths: list[Path]) -> str | None:
+    """Return the name for runs of these configs: that of the first one which sets a model."""
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("model:") or "\nmodel:" in text:
+            inside = path.is_relative_to(FOLDER)
+            return path.relative_to(FOLDER).with_suffix("").as_posix() if inside else path.stem
+    return None

@@ -1,0 +1,187 @@
+"""Errors of the command line in one sentence: the key, the value, and what to give instead."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import NoReturn
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LightningArgumentParser
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ..datamodules import ResumableData
+from ..errors import UsageError
+from ..objectives import Objective
+
+#: where the classes for a key are, and what they are all kinds of
+HOMES: dict[str, tuple[tuple[str, ...], type]] = {
+    "model": (("descentlab.sweeps", "descentlab.modules"), LightningModule),
+    "data": (("descentlab.datamodules",), ResumableData),
+    "objective": (("descentlab.objectives",), Objective),
+    "optimizer": (("descentlab.optimizers", "torch.optim"), Optimizer),
+    "lr_scheduler": (("torch.optim.lr_scheduler",), LRScheduler),
+}
+
+#: how types are called in a message
+TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "null",
+    "tuple": "a list",
+}
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are one sentence each."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the message as a UsageError; a nested parser leaves it to the one around it.
+
+        Raises:
+            UsageError: always, except in a nested parser.
+        """
+        if not self.exit_on_error:
+            super().error(message, ex)
+        usage = cause(ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        raise UsageError(str(usage) if usage else sentence(message, parser._option_string_actions))
+
+
+def cause(error: BaseException | None) -> UsageError | None:
+    """Return the UsageError that an error was made from, or None."""
+    while error is not None and not isinstance(error, UsageError):
+        error = error.__cause__
+    return error
+
+
+def sentence(message: str, flags: Iterable[str] = ()) -> str:
+    """Say in one sentence what a message of the parser says in many lines.
+
+    Args:
+        message: the parser's message; one of an unknown form comes back on one line.
+        flags: all flags of the command, among which the nearest to a wrong one is looked for.
+
+    Returns:
+        The key, what is wrong with it, and what to give instead.
+
+    Example:
+        >>> print(sentence('Parser key "trainer.max_epochs": Expected a int. Got value: ten'))
+        --trainer.max_epochs ten: give a whole number
+        >>> print(sentence("unrecognized arguments: --modle x", ["--model", "--data"]))
+        --modle x: there is no such flag; did you mean --model?
+    """
+    if found := re.match(r"argument subcommand: invalid choice: '(.*?)'", message):
+        return f"{found[1]} is no command: give fit, validate, test, predict or configs"
+    if found := re.match(r"the following arguments are required: (.*)", message):
+        return _missing(found[1])
+    if found := re.match(r"unrecognized arguments: (.*)", message):
+        wrong = found[1].split()[0].partition("=")[0]
+        return f"{found[1]}: there is no such flag{_nearest(wrong, flags)}"
+    if found := re.match(r"Subcommand '\w+' does not accept option '(.*)'", message):
+        return f"{found[1]}: there is no such key{_nearest('--' + found[1], flags)}"
+    keys = re.findall(r'Parser key "(.*?)"', message)
+    return _about_key(keys, message) if keys else " ".join(message.split())
+
+
+def _missing(keys: str) -> str:
+    names = sorted({key.strip().split(".")[1] for key in keys.split(",") if "." in key})
+    flags = " and ".join(f"--{name} CLASS" for name in names)
+    return (
+        f"{' and '.join(names)} missing: give --config NAME (`descentlab configs` lists the "
+        f"shipped ones), or {flags}"
+    )
+
+
+def _nearest(wrong: str, known: Iterable[str]) -> str:
+    found = get_close_matches(wrong, list(known), 1, 0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _about_key(keys: list[str], message: str) -> str:
+    """Say what is wrong with the value of a key, given the keys from the outermost inwards."""
+    flag = "--" + ".".join(keys)
+    inner = message[message.rindex(f'Parser key "{keys[-1]}"') :]
+    if found := re.search(r"Option '(.*?)' is not accepted", inner):
+        return f"{flag}.{found[1]}: {_unaccepted(found[1], message)}"
+    value = _given(inner)
+    if found := re.search(r"Multiple subclasses with name \S+\..*?: (.*)\.", inner):
+        return (
+            f"{flag} {value}: there are several of this name; give {found[1].replace(', ', ' or ')}"
+        )
+    name = keys[-1].rsplit(".", 1)[-1]
+    if found := re.search(r"to be a function that returns <class '(.*?)'>", inner):
+        return f"{flag} {value}: annotate the function with what it returns: `-> {found[1]}`"
+    if found := re.search(r"the following arguments are required: (.*)", inner):
+        kind = re.search(r"class_path='.*?(\w+)'", inner)
+        needs, first = found[1].strip(), found[1].split(",")[0].strip()
+        return f"{flag} {kind[1] if kind else value} needs {needs}: add {flag}.{first} VALUE"
+    if name in HOMES:
+        return f"{flag} {value}: there is no such {name}; give {known(name)}, or an import path"
+    before = re.split(r"(?:Got|Given) value", inner)[0]
+    expected = re.findall(r"Expected (?:an? )?(.+?)\.? *$", before, re.M)
+    if expected:
+        allowed = " or ".join(map(_named, expected)).split(" or ")
+        return f"{flag} {value}: give {' or '.join(dict.fromkeys(allowed))}"
+    return f"{flag}: {' '.join(inner.split(':', 1)[1].split())}"
+
+
+def _given(inner: str) -> str:
+    """Return the value that a message speaks of."""
+    for pattern in (
+        r"class_path '(.*?)'",
+        r"Got value: (.*?)(?:\. Got value|$)",
+        r"NestedArg\(key='.*?', val='?(.*?)'?\)$",
+        r"Given value: (.*)$",
+        r"import path string: (\S+)",
+        r"Expected a path but (\S+) either",
+    ):
+        if found := re.search(pattern, inner, re.M):
+            return found[1]
+    return ""
+
+
+def _unaccepted(option: str, message: str) -> str:
+    """Say which options the class of a message has."""
+    paths = re.findall(r"class_path(?:=| )'(.*?)'", message)
+    if not paths:
+        return "there is no such option"
+    module, _, name = paths[-1].rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    options = [each for each in inspect.signature(kind).parameters if each != "params"]
+    return f"{name} has no option {option}{_nearest(option, options)}; it has {', '.join(options)}"
+
+
+def known(key: str) -> str:
+    """Return the classes that a key may name, in words.
+
+    Args:
+        key: one of `HOMES`.
+    """
+    homes, base = HOMES[key]
+    return " or ".join(
+        f"one of {home} ({', '.join(_classes(home, base))})" for home in reversed(homes)
+    )
+
+
+def _classes(home: str, base: type) -> list[str]:
+    module = importlib.import_module(home)
+    return sorted(
+        name
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)
+        if kind is not base and not name.startswith("_")
+    )
+
+
+def _named(type_: str) -> str:
+    if "import path string" in type_ or "either not accessible" in type_:
+        return "a class"
+    bare = re.sub(r"^<class '(.*)'>$", r"\1", type_)
+    if choices := re.match(r"typing\.Literal\[(.*)\]", bare):
+        return choices[1].replace("'", "").replace(", ", " or ")
+    return TYPES.get(bare, bare.rsplit(".", 1)[-1])

@@ -1,0 +1,136 @@
+"""A command from its words to its exit status: signals, errors, and what is kept quiet."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from ..errors import RunError, UsageError
+from .cli import DescentCLI
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command and return its exit status.
+
+    Returns:
+        0; 1 for a failed run; 2 for wrong use; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
+    """
+    stop = Stop()
+    try:
+        with stop.on_signals(), _quiet():
+            DescentCLI(words or ["--help"])
+    except (UsageError, MisconfigurationException) as error:
+        return _fail(error, 2)
+    except RunError as error:
+        return _fail(error, 1)
+    except (SIGTERMException, KeyboardInterrupt) as error:
+        return stop.report(error)
+    except SystemExit as leave:
+        if isinstance(leave.__context__, KeyboardInterrupt):  # Lightning turns one into the other
+            return stop.report(leave)
+        return leave.code if isinstance(leave.code, int) else 0 if leave.code is None else 1
+    return 0
+
+
+class Stop:
+    """What signals ask for: to stop between two updates, with all that was finished written.
+
+    A KeyboardInterrupt may strike anywhere, also between two lines of a library that belong
+    together, which then waits for ever; so the first Ctrl-C is treated as SIGTERM is by Lightning:
+    the run ends after the batch. A second one ends it where it is. A closed terminal (SIGHUP)
+    counts as SIGTERM.
+
+    Attributes:
+        interrupted: whether Ctrl-C was pressed.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen inside, and give the signals back their meaning afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may set handlers
+            return
+        before = {signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt)}
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            # under nohup it is ignored, and stays so
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        training = callable(signal.getsignal(signal.SIGTERM))  # by Lightning, which then listens
+        if self.interrupted or not training:
+            self.interrupted = True
+            raise KeyboardInterrupt
+        self.interrupted = True
+        os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")
+        signal.raise_signal(signal.SIGTERM)
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def report(self, error: BaseException) -> int:
+        """Say that the run was stopped, and return the exit status.
+
+        Args:
+            error: what ended it; a note of it is the run's folder.
+        """
+        places = getattr(error, "__notes__", ["the run's folder"])
+        number, word = (
+            (signal.SIGINT, "interrupted") if self.interrupted else (signal.SIGTERM, "terminated")
+        )
+        return _fail(f"{word}: what was finished before is in {places[0]}", 128 + number)
+
+
+def _fail(message: object, status: int) -> int:
+    print(f"descentlab: error: {' '.join(str(message).split())}", file=sys.stderr)
+    return status
+
+
+#: loggers of Lightning's notes on its own services
+NOTES = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.seed",
+    "lightning.pytorch.trainer.connectors.signal_connector",
+)
+
+#: warnings that tell a user nothing
+KNOWN = (
+    r"(?s).*was\s+deprecated\s+in\s+v4\.\d+",  # Lightning calls jsonargparse as it was
+    r"\s*By default only one JsonargparseDeprecationWarning",
+    "Detected pickle protocol",  # of a file that is refused in our own words
+    ".*does not have many workers.*",
+    ".*is smaller than the logging interval.*",  # our instruments keep every update
+    ".*callbacks used to create the checkpoint need to be provided.*",  # a test needs none
+    ".*isinstance.treespec, LeafSpec.*is deprecated.*",  # Lightning's own
+)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's notes and known warnings out of the output, inside."""
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in NOTES}
+    with warnings.catch_warnings():
+        for known in KNOWN:
+            warnings.filterwarnings("ignore", message=known)
+        for logger in levels:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in levels.items():
+                logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Figures and graphs, as pure functions of numbers."""

@@ -1,0 +1,1 @@
+"""The one door to private interfaces of Lightning and torch."""

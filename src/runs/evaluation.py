@@ -1,0 +1,185 @@
+"""What the parameters of a run are worth: the last, the best, or those of any epoch."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
+
+from ..errors import UsageError
+from .folder import Run, parameter_values
+
+EVALUATIONS = ("validate", "test", "predict")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        UsageError: if there is no such file, or it is no checkpoint.
+    """
+    if not path.is_file():
+        raise UsageError(f"--ckpt_path {path}: there is no such file: give a .ckpt file of a run")
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything for a file that it did not write
+        raise UsageError(
+            f"{path} is not a checkpoint, or is damaged: give a .ckpt file of a run"
+        ) from error
+    wanted = {"epoch", "state_dict", "pytorch-lightning_version"}
+    if not isinstance(checkpoint, dict) or not wanted <= checkpoint.keys():
+        raise UsageError(f"{path} is not a checkpoint: give a .ckpt file of a run")
+    return checkpoint
+
+
+@contextmanager
+def loading(path: str | Path | None) -> Iterator[None]:
+    """Say in one sentence that the parameters of a checkpoint do not fit a model.
+
+    Args:
+        path: the checkpoint that is loaded inside, for the message.
+
+    Raises:
+        UsageError: in place of PyTorch's RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        details = " ".join(str(error).split())
+        raise UsageError(f"{path} does not fit the configured model: {details}") from error
+
+
+class Evaluation:
+    """Validate, test or predict with stored parameters.
+
+    Args:
+        kind: `validate`, `test` or `predict`.
+        module: whose parameters are replaced by the stored ones.
+        data: where the sets come from.
+        trainer: runs the loops; a plain one on the same accelerator where it is left out.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        module: LightningModule,
+        data: LightningDataModule | None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.kind = kind
+        self.module = module
+        self.data = data
+        self.trainer = trainer or Trainer(
+            logger=False,
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
+
+    def of_run(self, run: Run, epoch: int | None = None) -> str:
+        """Evaluate the last and the best parameters of a run, and those after an epoch if asked.
+
+        Writes `validate.json` or `test.json`, or `predictions.csv`, into the run's folder.
+
+        Returns:
+            A table, the kinds of parameters side by side.
+
+        Raises:
+            UsageError: if the run holds no such parameters.
+        """
+        own = getattr(self.module, "evaluate_run", None)  # a sweep has a row for each member
+        if own is not None:
+            return str(own(run, self.kind, self.trainer, self.data))
+        found = {name: run.checkpoints / f"{name}.ckpt" for name in ("last", "best")}
+        found = {name: path for name, path in found.items() if path.is_file()}
+        if not found:
+            raise UsageError(
+                f"--run {run.folder}: there is no checkpoints/last.ckpt: no epoch was finished"
+            )
+        kept = _after_epoch(run, epoch) if epoch is not None else None
+        columns = {name: self._measured(path) for name, path in found.items()}
+        if kept is not None:
+            self.module.load_state_dict(kept, strict=False)
+            columns[f"epoch {epoch}"] = {"epoch": epoch, **self._loop(None)}
+        try:
+            return self._report(columns, run.folder)
+        except OSError as error:
+            raise UsageError(
+                f"--run {run.folder}: the results cannot be written there ({error.strerror}): make "
+                "the folder writable, or copy it"
+            ) from error
+
+    def of_checkpoint(self, path: Path) -> str:
+        """Evaluate the parameters of one checkpoint; nothing is written.
+
+        Raises:
+            UsageError: if there is no such file.
+        """
+        return self._table({path.name: self._measured(path)})
+
+    def _measured(self, path: Path) -> dict[str, Any]:
+        """Load a checkpoint's parameters and run the loop over the data."""
+        return {"epoch": read_checkpoint(path)["epoch"], **self._loop(str(path))}
+
+    def _loop(self, path: str | None) -> dict[str, Any]:
+        loop = getattr(self.trainer, self.kind)
+        quiet = {} if self.kind == "predict" else {"verbose": False}
+        with loading(path):
+            found = loop(
+                self.module, datamodule=self.data, ckpt_path=path, weights_only=True, **quiet
+            )
+        if self.kind == "predict":
+            return {"predictions": torch.cat(found).tolist()}
+        metrics = {tag: float(value) for tag, value in self.trainer.callback_metrics.items()}
+        return {**metrics, "parameters": parameter_values(self.module)}
+
+    def _report(self, columns: dict[str, dict[str, Any]], folder: Path) -> str:
+        if self.kind == "predict":
+            path = folder / "predictions.csv"
+            rows = zip(*(column["predictions"] for column in columns.values()), strict=True)
+            with path.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["row", *columns])
+                writer.writerows([index, *values] for index, values in enumerate(rows))
+            return f"predictions of {' and '.join(columns)} parameters: {path}"
+        path = folder / f"{self.kind}.json"
+        content = {name: _by_short_name(column) for name, column in columns.items()}
+        path.write_text(json.dumps(content, indent=2) + "\n")
+        return f"{self._table(columns)}\n\nwritten to {path}"
+
+    def _table(self, columns: Mapping[str, Mapping[str, Any]]) -> str:
+        if self.kind == "predict":
+            return "\n".join(
+                str(value) for column in columns.values() for value in column["predictions"]
+            )
+        tags = [tag for tag in next(iter(columns.values())) if tag != "parameters"]
+        lines = [f"{'':<14}" + "".join(f"{name:>16}" for name in columns)]
+        lines += [
+            f"{tag:<14}" + "".join(f"{column[tag]:>16.8g}" for column in columns.values())
+            for tag in tags
+        ]
+        return "\n" + "\n".join(lines)
+
+
+def _after_epoch(run: Run, epoch: int) -> dict[str, Tensor]:
+    """Return the parameters that `parameters.pt` holds for an epoch."""
+    history = run.checkpoints / "parameters.pt"
+    if not history.is_file():
+        raise UsageError(f"--epoch {epoch}: {history} is missing: no epochs were kept")
+    stacked = torch.load(history, map_location="cpu", weights_only=True)
+    epochs = stacked.pop("epoch").tolist()
+    if epoch not in epochs:
+        raise UsageError(f"--epoch {epoch}: {history} holds epochs {epochs[0]} to {epochs[-1]}")
+    return {name: rows[epochs.index(epoch)] for name, rows in stacked.items()}
+
+
+def _by_short_name(column: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the metrics of a test by what they are alone: `mse`, not `mse/test`."""
+    return {tag.removesuffix("/test"): value for tag, value in column.items()}

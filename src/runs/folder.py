@@ -1,0 +1,137 @@
+"""A run: one training, and the folder that holds all of it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from .logger import RunLogger
+
+LARGEST_SHOWN = 1000  # elements of a parameter whose values are written out
+
+
+@dataclass(frozen=True)
+class Run:
+    """The places inside a run's folder.
+
+    Args:
+        folder: the run's folder, `logs/<experiment>/version_N`.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "Run":
+        """Return the run of a trainer: its logger's folder, or its root folder without a logger."""
+        return cls(Path(trainer.log_dir or trainer.default_root_dir))
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration that made the run."""
+        return self.folder / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where `best.ckpt`, `last.ckpt` and `parameters.pt` are."""
+        return self.folder / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Where the learning curves are."""
+        return self.folder / "figures"
+
+    @property
+    def graphs(self) -> Path:
+        """Where the computational graph is."""
+        return self.folder / "graphs"
+
+    @property
+    def batch_losses(self) -> Path:
+        """The loss of every update: epoch, step, loss."""
+        return self.folder / "batch_losses.csv"
+
+    @property
+    def split(self) -> Path:
+        """The row indices of the training, validation and test sets."""
+        return self.folder / "split.pt"
+
+    @property
+    def summary(self) -> Path:
+        """What `fit` found, for scripts."""
+        return self.folder / "summary.json"
+
+    @property
+    def timing(self) -> Path:
+        """Time per step and per epoch."""
+        return self.folder / "timing.json"
+
+
+def run_to_write(trainer: Trainer) -> Run | None:
+    """Return the run, in the one process that writes its files; None elsewhere.
+
+    To be called in all processes: Lightning broadcasts the folder.
+    """
+    run = Run.of(trainer)
+    return run if recording(trainer) else None
+
+
+def recording(trainer: Trainer) -> bool:
+    """Return whether this process writes files: the first one of a run that is not a trial run."""
+    return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)
+
+
+def tensorboard(trainer: Trainer) -> Any | None:
+    """Return the SummaryWriter of the trainer's first TensorBoardLogger, or None."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            return logger.experiment
+    return None
+
+
+def log_series(trainer: Trainer, tag: str, values: list[float], first_step: int) -> None:
+    """Write one value a step to the trainer's TensorBoard, where there is one."""
+    for logger in trainer.loggers:
+        if isinstance(logger, RunLogger):
+            logger.log_series(tag, values, first_step)
+        elif isinstance(logger, TensorBoardLogger):
+            for step, value in enumerate(values, start=first_step):
+                logger.experiment.add_scalar(tag, value, step)
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """Save with torch, so that the path never holds half a file.
+
+    Written beside its place, flushed to the disk, then moved there in one operation.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device's type, and a GPU's model."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def parameter_values(pl_module: LightningModule) -> dict[str, Any]:
+    """Return the parameters by name: numbers or nested lists; of a large one its shape and norm."""
+    return {name: _plain(p.detach()) for name, p in pl_module.named_parameters()}
+
+
+def _plain(value: Tensor) -> Any:
+    if value.numel() > LARGEST_SHOWN:
+        return {"shape": list(value.shape), "norm": float(value.norm())}
+    return value.tolist()

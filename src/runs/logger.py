@@ -1,0 +1,150 @@
+"""The logger of a run: TensorBoard events and a table, in one folder of its own."""
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
+
+from ..errors import UsageError
+from .event_records import scalar_records
+
+#: one chart with both losses, beside TensorBoard's chart for each tag
+LAYOUT = {"loss": {"training and validation": ["Multiline", ["loss/train", "loss/val"]]}}
+
+SAVE_EVERY = 5.0  # seconds after which what was logged is on the disk, and TensorBoard shows it
+
+
+class RunLogger(TensorBoardLogger):
+    """Log to TensorBoard and to `metrics.csv`, in `save_dir/name/version_N`.
+
+    The folder is taken by creating it, so two runs that start together get two folders, and a
+    folder that cannot be written ends the command before training starts.
+
+    Args:
+        save_dir: the folder of all runs.
+        name: the experiment; on the command line it is the name of the config.
+        version: the run's number, or its folder's name; the next free number if not given.
+
+    Raises:
+        UsageError: if the folder cannot be made, or holds another run already.
+    """
+
+    def __init__(
+        self, save_dir: str = "logs", name: str | None = None, version: int | str | None = None
+    ) -> None:
+        super().__init__(save_dir, name=name or "run", version=version, default_hp_metric=False)
+        self._table: ExperimentWriter | None = None
+        self._next_save = 0.0
+
+    @rank_zero_only
+    def take_folder(self) -> None:
+        """Make the run's folder and begin its table.
+
+        Raises:
+            UsageError: if it cannot be made, or holds another run already.
+        """
+        if self._table is not None:
+            return
+        try:
+            Path(self.root_dir).mkdir(parents=True, exist_ok=True)
+            if self._version is None:
+                self._version = self._free_number()
+            folder = Path(self.log_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            taken = any(folder.iterdir())
+            self._table = ExperimentWriter(str(folder)) if not taken else None
+        except OSError as error:
+            raise UsageError(
+                f"{self.root_dir} cannot be written ({os.strerror(error.errno or 0)}): choose "
+                "another folder with --trainer.logger.save_dir"
+            ) from error
+        if taken:
+            raise UsageError(
+                f"{folder} holds another run: choose another --trainer.logger.version, or leave it "
+                "out for the next free number"
+            )
+
+    @rank_zero_only
+    def discard(self) -> None:
+        """Remove the folder that this logger made, for a run that never began."""
+        if self._table is not None:
+            self.finalize("failed")
+            shutil.rmtree(self.log_dir, ignore_errors=True)
+
+    def _free_number(self) -> int:
+        number = self._get_next_version()
+        while True:
+            try:
+                (Path(self.root_dir) / f"version_{number}").mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return number
+
+    @property
+    def version(self) -> int | str:
+        """The run's number, or its folder's name."""
+        if self._version is None:
+            self.take_folder()
+        return self._version if self._version is not None else 0
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The SummaryWriter, its charts laid out."""
+        if self._experiment is None:
+            self.take_folder()
+            super().experiment.add_custom_scalars(LAYOUT)
+        return super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:  # type: ignore[override]
+        """Write the metrics of a step to both places."""
+        super().log_metrics({tag: value for tag, value in metrics.items() if tag != "epoch"}, step)
+        if self._table is not None:
+            self._table.log_metrics(metrics, step)
+        if time.monotonic() >= self._next_save:
+            self.save()
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Write hyperparameters and what they led to for HParams, and no row of the table."""
+        table, self._table = self._table, None
+        try:
+            super().log_hyperparams(*args, **kwargs)
+        finally:
+            self._table = table
+
+    @rank_zero_only
+    def log_series(self, tag: str, values: Sequence[float], first_step: int) -> None:
+        """Write one value a step to TensorBoard, all at once."""
+        if not values:
+            return
+        self.experiment.flush()  # so that nothing else is about to write to the file
+        records = scalar_records(tag, np.array(values, np.float32), first_step, time.time())
+        (events,) = Path(self.log_dir).glob("events.out.tfevents.*")
+        with events.open("ab") as file:
+            file.write(records)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Bring both to the disk."""
+        self._next_save = time.monotonic() + SAVE_EVERY
+        self.experiment.flush()
+        if self._table is not None:
+            self._table.save()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Bring both to the disk and close them, however the run ended."""
+        if self._experiment is not None:
+            self.save()
+        super().finalize(status)

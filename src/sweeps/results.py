@@ -1,0 +1,168 @@
+"""What a sweep found: a table of its members, figures, HParams in TensorBoard."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+
+from ..callbacks.instrument import Instrument
+from ..errors import RunError
+from ..runs.folder import Run, device_name, run_to_write, tensorboard
+from .evaluation import table, write_rows
+from .record import ranked, rows_of
+
+if TYPE_CHECKING:
+    from .sweep import Sweep
+
+
+class SweepResults(Instrument):
+    """Write `sweep.csv`, `summary.json`, the figures and HParams of a `Sweep`, and print a table.
+
+    Written at the end, and by an exception or a signal too: `sweep.csv` has a row for each member
+    (see `descentlab.sweeps.rows_of`), `figures/sweep_curves_NAME` the learning curves coloured by
+    each swept value, `figures/sweep_best` the best loss over two swept values, and
+    `members/NUMBER` a TensorBoard run for each member, which is its row of HParams.
+    """
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._run: Run | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when training starts, and where results go."""
+        self._start = time.monotonic()
+        self._run = run_to_write(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: "Sweep") -> None:  # type: ignore[override]
+        """Write all, and print a table."""
+        run = self._run
+        rows = self._write(trainer, pl_module)
+        if run is None or rows is None:
+            return
+        columns = [*pl_module.members.names, "seed", "status", "best_epoch", "best_loss"]
+        print(table(ranked(rows), ["member", *columns]))
+        diverged = sum(row["status"] == "diverged" for row in rows)
+        seconds = time.monotonic() - self._start
+        print(f"\n{len(rows)} members in {seconds:.1f} s, {diverged} diverged: {run.folder}")
+        if diverged == len(rows):
+            raise RunError(
+                f"every member diverged: {run.folder / 'sweep.csv'} has after how many "
+                "updates; give smaller learning rates"
+            )
+        print(f"to test them: descentlab test --run {run.folder}")
+
+    def on_exception(
+        self,
+        trainer: Trainer,
+        pl_module: "Sweep",  # type: ignore[override]
+        exception: BaseException,
+    ) -> None:
+        """Write what there is, for a run that ends before its time."""
+        self._write(trainer, pl_module)
+
+    def _write(self, trainer: Trainer, sweep: "Sweep") -> list[dict[str, Any]] | None:
+        run, self._run = self._run, None
+        if run is None:
+            return None
+        groups = sweep.results()
+        rows = rows_of(sweep.members, groups)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_rows(rows, run.folder / "sweep.csv")
+        report = self._summary(trainer, sweep, rows)
+        run.summary.write_text(json.dumps(report, indent=2) + "\n")
+        try:
+            self._draw(trainer, sweep, groups, rows, run)
+        except Exception as error:  # a picture is never worth a run
+            rank_zero_warn(f"The figures of the sweep were not drawn: {error}")
+        if tensorboard(trainer) is not None:
+            for row in rows:
+                _hparams(run, sweep.members.names, row)
+        return rows
+
+    def _summary(
+        self, trainer: Trainer, sweep: "Sweep", rows: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        best = ranked(rows)[0]
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        return {
+            "members": len(rows),
+            "diverged": sum(row["status"] == "diverged" for row in rows),
+            "best": {k: v for k, v in best.items() if not isinstance(v, float) or math.isfinite(v)},
+            "steps": trainer.global_step,
+            "seconds": round(time.monotonic() - self._start, 3),
+            "seed": None if seed is None else int(seed),
+            "device": device_name(sweep.device),
+        }
+
+    def _draw(
+        self,
+        trainer: Trainer,
+        sweep: "Sweep",
+        groups: Sequence[Mapping[str, Any]],
+        rows: Sequence[Mapping[str, Any]],
+        run: Run,
+    ) -> None:
+        from ..drawing.curves import pixels, save_figure
+        from .figures import best_loss_figure, member_curves_figure
+
+        names = sweep.members.names
+        curves = curves_of(groups)
+        figures = {}
+        if curves:
+            for name in names:
+                figures[f"sweep_curves_{name}"] = member_curves_figure(rows, curves, name, names)
+        if len(names) == 2 and any(row.get("best_loss") is not None for row in rows):
+            figures["sweep_best"] = best_loss_figure(rows, names[0], names[1])
+        writer = tensorboard(trainer)
+        for label, figure in figures.items():
+            save_figure(figure, run.figures / label)
+            if writer is not None:
+                image = pixels(figure)
+                writer.add_image(f"figure/{label}", image, trainer.global_step, dataformats="HWC")
+        if writer is not None:
+            writer.flush()
+
+
+def curves_of(
+    groups: Sequence[Mapping[str, Any]],
+) -> dict[str, dict[int, tuple[list[int], list[float]]]]:
+    """Return the learning curves: for each set, the epochs and the losses of each member."""
+    curves: dict[str, dict[int, tuple[list[int], list[float]]]] = {}
+    for group in groups:
+        record = group["record"]
+        for index, name in enumerate(record["sets"]):
+            columns = record["losses"][:, index].T.tolist()
+            for member, losses in zip(group["members"], columns, strict=True):
+                curves.setdefault(name, {})[member] = (record["epochs"], losses)
+    return curves
+
+
+def _hparams(run: Run, names: Sequence[str], row: Mapping[str, Any]) -> None:
+    """Write a member's row of HParams: an event file in a folder of its own."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+    from torch.utils.tensorboard.summary import hparams, scalar
+
+    metrics = {
+        f"sweep/{name}": float(row[name])
+        for name in ("best_loss", "last_train", "last_val")
+        if row.get(name) is not None and math.isfinite(row[name])
+    }
+    values = {name: row[name] for name in (*names, "seed")} | {"status": row["status"]}
+    folder = run.folder / "members" / f"{row['member']:05}"
+    folder.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    summaries = [*hparams(values, metrics)]  # type: ignore[no-untyped-call]  # torch has no types
+    summaries += [scalar(tag, x) for tag, x in metrics.items()]  # type: ignore[no-untyped-call]
+    with (folder / f"events.out.tfevents.{int(now)}.hparams").open("wb") as file:
+        writer = RecordWriter(file)
+        for event in (
+            Event(wall_time=now, file_version="brain.Event:2"),
+            *(Event(wall_time=now, step=0, summary=summary) for summary in summaries),
+        ):
+            writer.write(event.SerializeToString())

@@ -1,0 +1,377 @@
+"""A whole grid of hyperparameters and seeds, trained in one run."""
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..datamodules import ResumableData
+from ..errors import UsageError
+from ..internals.lightning import LeanModule
+from ..modules.descent_module import DescentModule
+from ..runs.folder import Run
+from .data import SeedData, batches_in, drawn_with, members_that_fit
+from .descent import GroupDescent, hyperparameters_into, least_finite
+from .evaluation import MemberEvaluation
+from .losses import stack_seeds
+from .members import Members, check_grid
+from .store import Store
+
+
+class Sweep(LeanModule):
+    r"""Train every member of a grid at once, each as it would be in a run of its own.
+
+    .. math::
+        \theta_{m,t} = \mathrm{rule}(\theta_{m,t-1}, \nabla L(\theta_{m,t-1}, B_{s(m),t}); h_m)
+
+    A member m is a point :math:`h_m` of the grid with a seed :math:`s(m)`, on which its initial
+    parameters and its batches B depend. Parameters are stacked, (M, …), the M losses are one
+    `torch.func.vmap`, and there is one backward pass and one update for all. A member whose loss is
+    not finite is marked, and its parameters stay as they are from then on.
+
+    A grid larger than memory is cut into groups, trained one after another; the trainer counts the
+    epochs of all of them. Finished groups are kept beside the checkpoints, so that a run that was
+    killed goes on in the group, and at the epoch, of its last checkpoint.
+
+    Args:
+        module: makes the module whose loss is descended, as in a run of its own. An instance is
+            copied, and for seeds that are given, what has `reset_parameters` draws anew.
+        optimizer: makes the rule: one of `descentlab.optimizers` and the hyperparameters that all
+            members share.
+        grid: values for each swept hyperparameter, such as ``{lr: [0.01, 0.1], momentum: [0.9]}``.
+        seeds: the seed of the run if not given.
+        members_at_once: members in a group at most; as many as half of the free memory holds, by
+            an estimate, if not given.
+
+    Attributes:
+        members: all members.
+        groups: how they are cut.
+        descent: the group under way.
+
+    Raises:
+        UsageError: if the grid or the seeds are wrong, or the run is one that cannot be batched:
+            in several processes, in mixed precision, with a scheduler.
+    """
+
+    #: instruments of the command line that look at one descent
+    leaves_out: ClassVar[tuple[str, ...]] = (
+        "batch_loss",
+        "learning_curves",
+        "graph_export",
+        "summary",
+    )
+
+    module: DescentModule
+
+    def __init__(
+        self,
+        module: Callable[[], DescentModule],
+        optimizer: OptimizerCallable,
+        grid: dict[str, list[float]],
+        seeds: list[int] | None = None,
+        members_at_once: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        if members_at_once is not None and members_at_once < 1:
+            raise UsageError(f"members_at_once = {members_at_once} is below 1: give 1 or more")
+        rule = optimizer([nn.Parameter(torch.zeros(()))])
+        check_grid(type(rule), rule.defaults, grid)
+        shared = {name: value for name, value in rule.defaults.items() if name not in grid}
+        self._rule_is = [type(rule).__name__, str(shared)]
+        self.members = Members.of(grid, [0] if seeds is None else seeds)
+        self._make_module, self._make_optimizer = module, optimizer
+        self._grid, self._seeds, self._at_once = grid, seeds, members_at_once
+        self._evaluation: MemberEvaluation | None = None
+
+    # --- what is trained
+
+    def draw(self, seed: int) -> DescentModule:
+        """Return the module as a run with a seed would have it before its first update."""
+        with drawn_with(seed):
+            if isinstance(self._make_module, LightningModule):
+                module = cast(DescentModule, copy.deepcopy(self._make_module))
+                for part in module.modules() if self._seeds is not None else ():
+                    if hasattr(part, "reset_parameters"):
+                        cast(nn.Linear, part).reset_parameters()
+            else:
+                module = self._make_module()
+        module.trainer = self.trainer
+        module.setup("fit")
+        return module
+
+    def setup(self, stage: str) -> None:
+        """Resolve the seeds and, for a fit, stack the members of the first group."""
+        if self._seeds is None:
+            self.members = Members.of(self._grid, [torch.initial_seed()])
+        if stage != "fit":
+            return
+        _refuse(self.trainer)
+        self.most_epochs = self.trainer.fit_loop.max_epochs
+        self.module = self.draw(self.members.seeds[0])
+        if self.module._make_scheduler is not None:
+            raise UsageError("a sweep keeps hyperparameters constant: leave lr_scheduler out")
+        trial = getattr(self.trainer, "fast_dev_run", False)
+        writes = self.trainer.loggers and not trial
+        self._store = Store(Run.of(self.trainer).checkpoints if writes else None)
+        device = self.trainer.strategy.root_device
+        self._cut(
+            self._at_once
+            or members_that_fit(self.module, self._datamodule, self.members.seeds[0], device)
+        )
+        self._begin(0)
+
+    def _cut(self, at_once: int) -> None:
+        """Cut the members into groups, and have the trainer count the epochs of all of them."""
+        self._cut_to = min(at_once, len(self.members))
+        self.groups = self.members.cut(self._cut_to)
+        epochs, steps = self.most_epochs, self.trainer.max_steps
+        if len(self.groups) == 1 or getattr(self.trainer, "fast_dev_run", False):
+            return
+        if epochs is None or epochs < 1 or steps >= 0:
+            raise UsageError(
+                f"{len(self.members)} members are trained {at_once} at a time, one group after "
+                "another: give --trainer.max_epochs N, and no max_steps"
+            )
+        self.trainer.fit_loop.max_epochs = epochs * len(self.groups)
+
+    def _begin(self, number: int) -> None:
+        """Put the members of a group at their start."""
+        self.number, group = number, self.groups[number]
+        starts = [self.draw(seed) for seed in group.seeds]
+        self.descent = GroupDescent(self.module, starts, group, self.module.reduction)
+        self._seed_data: SeedData | None = None
+        self._ready = False  # whether the rule has this group's hyperparameters
+
+    def configure_optimizers(self) -> Optimizer:
+        """Make the rule, with a group for each parameter."""
+        return self._make_optimizer([{"params": [p]} for p in self.module.parameters()])
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Add what writes the results of the members, for a run with a folder."""
+        from .results import SweepResults
+
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]  # set outside its __init__
+        has_one = any(isinstance(one, SweepResults) for one in callbacks)
+        return [SweepResults()] if self.trainer.loggers and not has_one else []
+
+    # --- training
+
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """Update all members with the batch of their seed, or with each batch of a chunk.
+
+        Returns:
+            The least loss of the members before each update, `losses`, and the last of these.
+        """
+        if batch_idx == 0:
+            self._next_epoch()
+        if not self._ready:
+            self._set_hyperparameters()
+        if self._own_batches:
+            data = self._data()
+            if batch_idx == 0 or not data.started:
+                data.start(self.descent.epoch, batch_idx)
+            of_seeds = zip(*map(batches_in, data.next()), strict=True)
+            batches = [stack_seeds(parts) for parts in of_seeds]
+        else:
+            batches = [(each, None) for each in batches_in(batch)]
+        most = self.trainer.max_steps
+        left = most - self.global_step if most >= 0 else None
+        step = cast(LightningOptimizer, self.optimizers()).step
+        zero = self.module.zeroes_gradients
+        least = [self.descent.update(each, dims, step, zero) for each, dims in batches[:left]]
+        return {"loss": least[-1], "losses": torch.stack(least)}
+
+    # Lightning asks for this signature at every update: to work it out anew costs 20 µs
+    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
+
+    def _next_epoch(self) -> None:
+        if self.finished and self.number + 1 < len(self.groups):
+            self._store.keep(self.number, self.descent.result(finished=True))
+            self._begin(self.number + 1)
+        self.descent.epoch += 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether the group under way has had all its updates."""
+        steps = self.trainer.max_steps
+        return self.descent.ended == self.most_epochs or 0 <= steps <= self.global_step
+
+    def _set_hyperparameters(self) -> None:
+        rule = cast(LightningOptimizer, self.optimizers()).optimizer
+        if self.descent.updates == 0:
+            rule.state.clear()  # it is of the group before
+        hyperparameters_into(
+            rule.param_groups, self.members.hyperparameters(self.groups[self.number])
+        )
+        self._ready = True
+
+    def on_train_epoch_end(self) -> None:
+        """Keep the losses of the epoch, and the parameters of members at their best."""
+        self.descent.end_epoch()
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Free the gradients' memory during validation, unless they are to add up."""
+        if self.module.zeroes_gradients:
+            super().on_validation_model_zero_grad()
+
+    # --- the losses on whole sets
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch of the training or the validation set to the losses of all members."""
+        if self._evaluation is not None:
+            return
+        loaders = self.trainer.val_dataloaders
+        name = list(loaders)[dataloader_idx] if isinstance(loaders, Mapping) else "val"
+        batches = self._data().next_of(name, batch_idx) if self._own_batches else [batch]
+        self.descent.add_to_set(name, batches)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the least of the members' losses."""
+        if self._evaluation is not None:
+            self._evaluation.measure()
+            return
+        counts = not self.trainer.sanity_checking  # else it is before any update, in no epoch
+        losses = self.descent.losses_of_sets(keep=counts)
+        least = {f"loss/least_{name}": least_finite(value) for name, value in losses.items()}
+        self.trainer.callback_metrics.update(least)
+        row = {tag: float(value) for tag, value in least.items()}
+        if counts:
+            row["epoch"] = self.current_epoch
+        for logger in self.loggers:
+            logger.log_metrics(row, step=self.global_step)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Leave the batch: each member is measured by itself at the end."""
+
+    def on_test_epoch_end(self) -> None:
+        """Measure each member with its last and its best parameters."""
+        if self._evaluation is None:
+            raise UsageError("the members of a sweep are tested by its folder: give --run DIR")
+        self._evaluation.measure()
+
+    def evaluate_run(
+        self, run: Run, kind: str, trainer: Trainer, data: LightningDataModule | None
+    ) -> str:
+        """Validate or test every member of a run, and write what came out into its folder.
+
+        Returns:
+            A table of the members with the least losses.
+
+        Raises:
+            UsageError: if the run is not of this sweep.
+        """
+        self._evaluation = MemberEvaluation(self, run, kind, trainer, data)
+        try:
+            return self._evaluation.report()
+        finally:
+            self._evaluation = None
+
+    # --- the data of each seed
+
+    @property
+    def _datamodule(self) -> LightningDataModule | None:
+        return cast(LightningDataModule | None, self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    @property
+    def _own_batches(self) -> bool:
+        """Whether batches are not those of the trainer, which are of its seed and of its epochs."""
+        data = self._datamodule
+        seed = data.seed if isinstance(data, ResumableData) else torch.initial_seed()
+        return len(self.groups) > 1 or self.members.seeds != (seed,)
+
+    def _data(self) -> SeedData:
+        if self._seed_data is None:
+            seeds = self.groups[self.number].seeds
+            self._seed_data = SeedData(self._datamodule, seeds, "fit", self.device)
+        return self._seed_data
+
+    # --- what a checkpoint holds
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be the same in a run that goes on, as plain types."""
+        return {"optimizer": self._rule_is, **self.members.as_plain()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is known of the members."""
+        checkpoint["sweep"] = {
+            "identity": self.identity(),
+            "at_once": self._cut_to,
+            "most_epochs": self.most_epochs,
+            "group": self.number,
+            "finished": self.finished,
+            **self.descent.as_plain(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the group, and at the epoch, of a checkpoint.
+
+        Raises:
+            UsageError: if it is of another sweep, or was cut into groups of other epochs.
+        """
+        saved = self.saved_in(checkpoint)
+        self._cut(saved["at_once"])
+        if len(self.groups) > 1 and saved["most_epochs"] != self.most_epochs:
+            raise UsageError(
+                f"the checkpoint is of a sweep in {len(self.groups)} groups of "
+                f"{saved['most_epochs']} epochs each, and max_epochs = {self.most_epochs}: give "
+                "the same, or begin a new run"
+            )
+        self._begin(saved["group"])
+        stacked = {
+            name.removeprefix("module."): value for name, value in checkpoint["state_dict"].items()
+        }
+        self.descent.go_on(saved, stacked)
+        self._store.take_over(self.number, Path(str(self.trainer.ckpt_path)).parent)
+
+    def saved_in(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a checkpoint holds of this sweep; seeds that were not given are its seeds.
+
+        Raises:
+            UsageError: if it is of another sweep, or of none.
+        """
+        saved: dict[str, Any] | None = checkpoint.get("sweep")
+        if saved is None:
+            raise UsageError(
+                "the checkpoint is of a single run, and the model is a Sweep: give the last.ckpt "
+                "of a sweep, or begin a new run"
+            )
+        if self._seeds is None:
+            self.members = Members.of(self._grid, saved["identity"]["seeds"])
+        for name, value in self.identity().items():
+            if saved["identity"][name] != value:
+                raise UsageError(
+                    f"the checkpoint is of a sweep with other {name}: configure the sweep that the "
+                    "run began with, or begin a new run"
+                )
+        return saved
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return what is known of the members of every group so far, for `rows_of`."""
+        return [
+            *self._store.groups(self.number),
+            self.descent.result(finished=self.finished),
+        ]
+
+    def teardown(self, stage: str) -> None:
+        """Give the trainer back its number of epochs."""
+        if stage == "fit":
+            self.trainer.fit_loop.max_epochs = self.most_epochs
+
+
+def _refuse(trainer: Trainer) -> None:
+    """Refuse what cannot be done for all members at once."""
+    if trainer.world_size > 1:
+        raise UsageError("a sweep runs in one process: give --trainer.devices 1")
+    if trainer.precision not in ("32-true", "64-true"):
+        raise UsageError(
+            f"trainer.precision = {trainer.precision}: a sweep runs in 32-true or 64-true"
+        )

@@ -1,0 +1,198 @@
+"""Runs that are stopped from outside, as real processes: what was finished is there and loads."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from command_line import digest
+
+from descentlab.command.process import Stop
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signals here"),
+]
+WORDS = (
+    *("fit", "--config", "linear_regression/split.yaml", "--trainer.max_epochs", "1000000"),
+    *("--trainer.precision", "64-true", "--best_parameters.every", "0.5"),
+)
+RUN = "logs/linear_regression/split/version_0"
+
+
+NUMBERS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+
+
+#: takes signals as at a terminal, also where the tests run in the background, and runs a command
+LISTENING = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def listening():
+    """This process takes signals so, for one test."""
+    before = [signal.getsignal(number) for number in NUMBERS]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in zip(NUMBERS, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a command as a process of its own, which does not outlive the test."""
+    running = []
+
+    def begin(*words, before=()):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LISTENING, *before, sys.executable, "-m", "descentlab", *words],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(process, path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "says"),
+    [
+        (signal.SIGINT, 130, f"interrupted: what was finished before is in {RUN}"),
+        (signal.SIGTERM, 143, f"terminated: what was finished before is in {RUN}"),
+        (signal.SIGHUP, 143, f"terminated: what was finished before is in {RUN}"),
+    ],
+)
+def test_a_stopped_run_keeps_what_it_finished(start, tmp_path, number, status, says):
+    process = start(*WORDS)
+    checkpoints = tmp_path / RUN / "checkpoints"
+    wait_for(process, checkpoints / "last.ckpt")
+    first = torch.load(checkpoints / "last.ckpt", weights_only=True)["epoch"]
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "Traceback" not in out + err
+    assert err.rstrip("\n").split("\n")[-1] == f"descentlab: error: {says}"
+    assert err.count("descentlab: error") == 1
+
+    last = torch.load(checkpoints / "last.ckpt", weights_only=True)
+    best = torch.load(checkpoints / "best.ckpt", weights_only=True)
+    kept = torch.load(checkpoints / "parameters.pt", weights_only=True)
+    assert last["epoch"] >= first
+    assert best["epoch"] <= last["epoch"]
+    assert kept["epoch"].tolist() == list(range(last["epoch"] + 1))
+    assert torch.equal(kept["slope"][-1], last["state_dict"]["slope"])
+    with (tmp_path / RUN / "batch_losses.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == list(range(len(steps)))
+    assert last["global_step"] <= len(steps) <= last["global_step"] + 12  # the epoch begun
+
+
+def test_what_was_stopped_goes_on_and_can_be_tested(start, tmp_path, monkeypatch, command):
+    process = start(*WORDS)
+    wait_for(process, tmp_path / RUN / "checkpoints/last.ckpt")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    before = digest(tmp_path / "logs")
+    monkeypatch.chdir(tmp_path)
+    last = torch.load(f"{RUN}/checkpoints/last.ckpt", weights_only=True)
+    words = ("fit", "--config", f"{RUN}/config.yaml", "--ckpt_path", f"{RUN}/checkpoints/last.ckpt")
+    epochs = str(last["epoch"] + 3)
+    assert command(*words, "--trainer.max_epochs", epochs).status == 0
+    assert before.items() <= digest(tmp_path / "logs").items()
+    assert command("test", "--run", RUN).status == 0
+
+
+def test_a_run_under_nohup_outlives_its_terminal(start, tmp_path):
+    process = start(*WORDS, before=("nohup",))
+    last = tmp_path / RUN / "checkpoints/last.ckpt"
+    wait_for(process, last)
+    process.send_signal(signal.SIGHUP)
+    epoch = torch.load(last, weights_only=True)["epoch"]
+    deadline = time.monotonic() + 30
+    while torch.load(last, weights_only=True)["epoch"] == epoch:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+@pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
+def test_ctrl_c_at_any_time_gives_one_message(start, delay):
+    process = start(*WORDS)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in out + err
+    assert err.count("descentlab: error: interrupted") == 1
+
+
+@pytest.mark.usefixtures("listening")
+def test_handlers_are_as_they_were_after_a_command():
+    before = [signal.getsignal(number) for number in NUMBERS]
+    with Stop().on_signals():
+        assert signal.getsignal(signal.SIGHUP) is not before[1]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Lightning leaves it
+    assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
+def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatch, capfd):
+    received = []
+    stop = Stop()
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda _: received.append)  # Lightning listens
+        patch.setattr(signal, "raise_signal", received.append)
+        stop._interrupt(signal.SIGINT, None)
+        assert received == [signal.SIGTERM]
+        assert "press Ctrl-C again to stop at once" in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            stop._interrupt(signal.SIGINT, None)
+
+
+@pytest.mark.usefixtures("listening")
+def test_ctrl_c_before_training_stops_at_once():
+    stop = Stop()
+    with stop.on_signals(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert stop.report(KeyboardInterrupt()) == 130
+
+
+def test_a_command_outside_the_main_thread_leaves_signals_alone():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def inside():
+        with Stop().on_signals():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [before]

@@ -1,0 +1,185 @@
+"""Figures against the numbers that were put into them."""
+
+import math
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from descentlab.drawing.curves import (
+    START,
+    batch_loss_figure,
+    learning_curve_figure,
+    least,
+    pixels,
+    save_figure,
+)
+from descentlab.errors import UsageError
+from tolerances import FLOAT64
+
+NAN, INF = math.nan, math.inf
+
+
+def drawn(figure, label):
+    """Return the line of that label as (x, y)."""
+    (line,) = [line for line in figure.axes[0].get_lines() if line.get_label() == label]
+    return list(line.get_xdata()), list(line.get_ydata())
+
+
+def best(figure):
+    """Return what the legend says of the best epochs."""
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    return [label for label in labels if label.startswith("best")]
+
+
+def assert_mean_of_epochs(figure, losses, steps_per_epoch, first_step=0):
+    """Compare the drawn means with those of a plain loop."""
+    _, means = drawn(figure, "mean of the epoch")
+    epochs: dict[int, list[float]] = {}
+    for step, loss in enumerate(losses, start=first_step):
+        epochs.setdefault(step // steps_per_epoch, []).append(loss)
+    np.testing.assert_allclose(
+        means, [sum(epoch) / len(epoch) for epoch in epochs.values()], rtol=FLOAT64
+    )
+
+
+def test_every_loss_is_drawn_at_its_step():
+    losses = [3.0, 2.5, 2.0, 1.5, 1.0]
+    steps, values = drawn(batch_loss_figure(losses, first_step=40), "every update")
+    assert steps == [40, 41, 42, 43, 44]
+    assert values == losses
+
+
+@pytest.mark.parametrize("first_step", [0, 5, 7])
+def test_means_of_the_epochs(first_step):
+    losses = np.random.default_rng(0).uniform(1, 2, 33).tolist()
+    figure = batch_loss_figure(losses, 5, first_step=first_step)
+    assert_mean_of_epochs(figure, losses, 5, first_step)
+    with pytest.raises(AssertionError):
+        assert_mean_of_epochs(figure, losses, 6, first_step)
+    with pytest.raises(AssertionError):
+        assert_mean_of_epochs(figure, losses[::-1], 5, first_step)
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        ([1.0, 99.0], "linear"),
+        ([1.0, 101.0], "log"),
+        ([0.0, 101.0], "linear"),
+        ([-1.0, 101.0], "linear"),
+        ([1.0, INF], "linear"),
+    ],
+)
+def test_the_axis_is_logarithmic_where_it_helps(losses, scale):
+    assert batch_loss_figure(losses).axes[0].get_yscale() == scale
+
+
+def test_the_best_epochs_are_marked_and_named():
+    curves = {"loss/train": [9.0, 5.0, 4.0, 3.0], "loss/val": [1.0, 6.0, 4.25, 4.5]}
+    figure = learning_curve_figure([START, 0, 1, 2], curves)
+    assert best(figure) == ["best train: epoch 2, 3", "best val: epoch 1, 4.25"]
+    assert drawn(figure, "best train: epoch 2, 3") == ([2], [3.0])
+    assert drawn(figure, "loss/val") == ([START, 0, 1, 2], curves["loss/val"])
+    assert figure.axes[0].get_xticklabels()[0].get_text() == "start"
+
+
+def test_values_that_were_not_measured_are_passed_over():
+    curves = {"loss/train": [2.0, 1.0, 3.0], "loss/val": [None, 4.0, None], "other": [None] * 3}
+    figure = learning_curve_figure([0, 1, 2], curves)
+    assert drawn(figure, "loss/val") == ([1], [4.0])
+    assert best(figure) == ["best train: epoch 1, 1", "best val: epoch 1, 4"]
+    assert "not finite" not in figure.axes[0].get_title()
+
+
+def test_values_that_are_not_finite_are_left_out_with_a_note():
+    figure = learning_curve_figure([START, 0, 1], {"a": [NAN, 2.0, 1.0], "b": [1.0, INF, NAN]})
+    title = figure.axes[0].get_title()
+    assert "1 of a (first at start)" in title
+    assert "2 of b (first at epoch 0)" in title
+    assert best(figure) == ["best a: epoch 1, 1"]
+    assert "1 of loss (first at update 8)" in (
+        batch_loss_figure([1.0, -INF, 2.0], first_step=7).axes[0].get_title()
+    )
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0, NAN, INF, 1e308, 5e-324])
+def test_one_point_is_drawn(tmp_path, value):
+    save_figure(learning_curve_figure([0], {"loss": [value]}), tmp_path / "one")
+    save_figure(batch_loss_figure([value] * 3, 2), tmp_path / "batch")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(UsageError, match="no loss"):
+        batch_loss_figure([])
+    with pytest.raises(UsageError, match="no value"):
+        learning_curve_figure([0], {"loss": [None]})
+    with pytest.raises(UsageError, match="'val' must have one value for each of 2 epochs"):
+        learning_curve_figure([0, 1], {"train": [1.0, 2.0], "val": [1.0]})
+
+
+floats = st.floats(width=64)
+
+
+@given(values=st.lists(floats, min_size=1, max_size=8), steps=st.integers(0, 4))
+@settings(max_examples=15, deadline=None)
+def test_any_floats_are_drawn(values, steps):
+    pixels(batch_loss_figure(values, steps))
+    pixels(learning_curve_figure(range(START, len(values) - 1), {"loss": values}))
+
+
+@given(values=st.lists(st.none() | floats, max_size=9))
+def test_least_is_the_first_least_finite_value(values):
+    found = least(range(len(values)), values)
+    finite = [v for v in values if v is not None and math.isfinite(v)]
+    if found is None:
+        assert not finite
+    else:
+        assert found == (values.index(min(finite)), min(finite))
+
+
+def test_files_are_the_same_each_time_and_dots_in_names_stay(tmp_path):
+    def files(folder):
+        figure = learning_curve_figure([0, 1], {"loss/train": [2.0, 1.0]})
+        return [path.read_bytes() for path in save_figure(figure, folder / "loss.v1")]
+
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    assert one == two
+    assert one[0].startswith(b"\x89PNG")
+    assert b"<svg" in one[1]
+    assert b"dc:date" not in one[1]
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"loss.v1.png", "loss.v1.svg"}
+    other = learning_curve_figure([0, 1], {"loss/train": [2.0, 1.5]})
+    assert save_figure(other, tmp_path / "other")[0].read_bytes() != one[0]
+
+
+def test_nothing_written_overlaps_or_leaves_the_figure():
+    curves = {name: np.geomspace(900, 1, 151).tolist() for name in ("loss/train", "loss/val")}
+    curves["loss/val"][-1] = NAN
+    for figure in (
+        learning_curve_figure(range(START, 150), curves),
+        batch_loss_figure(np.geomspace(1e9, 1e-9, 4000).tolist(), 25),
+    ):
+        image = pixels(figure)
+        assert image.shape == (500, 800, 3)
+        edges = (image[0], image[-1], image[:, 0], image[:, -1])
+        assert all(edge.min() == 255 for edge in edges)
+        axes = figure.axes[0]
+        labels = [text for text in axes.get_xticklabels() if text.get_text()]
+        boxes = [text.get_window_extent() for text in labels]
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+        assert figure.legends[0].get_window_extent().y1 <= axes.xaxis.label.get_window_extent().y0
+
+
+def test_no_pyplot_is_needed():
+    code = (
+        "import sys; from descentlab.drawing.curves import batch_loss_figure, pixels;"
+        "assert 'matplotlib' not in sys.modules; pixels(batch_loss_figure([1.0]));"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
