@@ -1,6 +1,5 @@
 """What all rules share: the loop over parameters, the closure, the check of hyperparameters."""
 
-import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,15 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch._C._autograd import _profiler_enabled
 from torch.optim import Optimizer
-from torch.optim.optimizer import (
-    ParamsT,
-    _global_optimizer_post_hooks,
-    _global_optimizer_pre_hooks,
-)
+from torch.optim.optimizer import ParamsT
 
 from ..errors import UsageError
+from ..internals.torch import forget_gradients, profile_hook_step
 
 #: a number, or one for each member of a sweep: float64, (M, 1, …), as many dimensions as what moves
 Hyperparameter = float | Tensor
@@ -89,35 +84,14 @@ class Rule(Optimizer, ABC):
             hyper: hyperparameters by name, float64 without dimensions; `betas` has two elements.
         """
 
-    @staticmethod
-    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap `step`, as torch.optim does, in hooks and profiling; only where there are any.
-
-        To look at none of them takes 15 µs an update.
-        """
-        whole = Optimizer.profile_hook_step(func)
-
-        @functools.wraps(func)
-        def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-            heard = (
-                self._optimizer_step_pre_hooks
-                or self._optimizer_step_post_hooks
-                or _global_optimizer_pre_hooks
-                or _global_optimizer_post_hooks
-                or _profiler_enabled()
-            )
-            return (whole if heard else func)(self, *args, **kwargs)
-
-        return step
+    profile_hook_step = staticmethod(profile_hook_step)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters; this short way spares 10 µs an update."""
         if not set_to_none:
             super().zero_grad(set_to_none)
             return
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+        forget_gradients(self)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.

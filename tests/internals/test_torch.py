@@ -1,0 +1,74 @@
+"""What is asked of torch behind its public interface: who listens to a step, or to a gradient."""
+
+import pytest
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from descentlab.internals.torch import gradients_have_listeners, method_of, step_has_listeners
+from descentlab.optimizers import GradientDescent, Momentum
+
+
+def rule():
+    return GradientDescent([torch.ones(2, requires_grad=True)], lr=0.1)
+
+
+def test_nothing_listens_to_a_fresh_optimizer():
+    assert not step_has_listeners(rule())
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_hook_of_a_step_listens_until_it_is_removed(before):
+    optimizer, calls = rule(), []
+    register = optimizer.register_step_pre_hook if before else optimizer.register_step_post_hook
+    handle = register(lambda *args: calls.append(1))
+    assert step_has_listeners(optimizer)
+    optimizer.step()
+    handle.remove()
+    optimizer.step()
+    assert calls == [1]
+    assert not step_has_listeners(optimizer)
+
+
+def test_a_hook_of_all_optimizers_listens():
+    calls = []
+    handle = register_optimizer_step_post_hook(lambda *args: calls.append(1))
+    try:
+        optimizer = rule()
+        assert step_has_listeners(optimizer)
+        optimizer.step()
+    finally:
+        handle.remove()
+    assert calls == [1]
+
+
+def test_a_profiler_listens_and_sees_the_step():
+    optimizer = rule()
+    with torch.profiler.profile() as profile:
+        assert step_has_listeners(optimizer)
+        optimizer.step()
+    names = {event.name for event in profile.events()}
+    assert "Optimizer.step#GradientDescent.step" in names
+
+
+@pytest.mark.parametrize("kind", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_a_hook_of_a_gradient_listens(kind):
+    parameter = torch.ones(2, requires_grad=True)
+    assert not gradients_have_listeners([parameter])
+    getattr(parameter, kind)(lambda gradient: None)
+    assert gradients_have_listeners([torch.ones(1), parameter])
+
+
+class Clipped(Momentum):
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+def test_a_method_is_told_from_one_that_replaced_it():
+    plain, own = rule(), Clipped([torch.ones(1, requires_grad=True)])
+    assert method_of(plain, "step") is method_of(Momentum, "step")
+    assert method_of(own, "step") is not method_of(Momentum, "step")
+    torch.optim.lr_scheduler.StepLR(plain, 1)  # wraps the step of the instance
+    assert "step" in vars(plain)
+    assert method_of(plain, "step") is method_of(Momentum, "step")
+    plain.step = lambda closure=None: None
+    assert method_of(plain, "step") is not method_of(Momentum, "step")
