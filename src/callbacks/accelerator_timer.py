@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from ..errors import UsageError
+from ..internals.lightning import call_again, pass_over
 from ..runs.folder import device_name, run_to_write
 from .batch_loss import losses_of
 from .instrument import Instrument
@@ -49,7 +50,7 @@ class AcceleratorTimer(Instrument):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
         self.step_seconds, self.epoch_seconds, self._seen = [], [], 0
-        self.enlist("on_train_batch_end")
+        call_again(self, "on_train_batch_end")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when the epoch starts."""
@@ -59,6 +60,8 @@ class AcceleratorTimer(Instrument):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the time of one update."""
+        if len(self.step_seconds) >= self.steps:
+            return
         now = _now(pl_module.device)
         losses = losses_of(outputs)
         updates = 1 if losses is None else losses.numel()
@@ -67,7 +70,7 @@ class AcceleratorTimer(Instrument):
         self._seen += updates
         self._last_step = now
         if len(self.step_seconds) >= self.steps:
-            self.retire("on_train_batch_end")
+            pass_over(self, "on_train_batch_end")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the time of the epoch."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..datamodules import Chunk
 from ..errors import RunError, UsageError
+from ..internals.lightning import batches_trained
 from ..runs.folder import log_series, run_to_write
 from .instrument import Instrument
 
@@ -48,7 +49,7 @@ class BatchLoss(Instrument):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the file."""
         self.losses, self._pending, self._written = [], [], 0
-        self.first_step = self._before or trainer.fit_loop.total_batch_idx + 1
+        self.first_step = self._before or batches_trained(trainer)
         self._before = 0
         run = run_to_write(trainer)
         if run is not None:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..errors import UsageError
+from ..internals.lightning import snapshot
 from ..runs.folder import recording, run_to_write, save_atomically
 from .instrument import Instrument
 
@@ -165,19 +166,3 @@ class BestParameters(Instrument, Checkpoint):
             for row, epoch in enumerate(stacked.pop("epoch").tolist()):
                 if epoch < trainer.current_epoch:
                     self.history[epoch] = {name: value[row] for name, value in stacked.items()}
-
-
-def snapshot(trainer: Trainer) -> dict[str, Any]:
-    """Return a checkpoint that shares no memory with the trainer."""
-    checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-    return cast(dict[str, Any], _copied(checkpoint))
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if type(value) in (list, tuple):  # a sweep's are long, and of numbers
-        return type(value)(x if type(x) in (int, float, str) else _copied(x) for x in value)
-    return value

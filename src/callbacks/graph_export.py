@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
 from ..errors import UsageError
+from ..internals.lightning import call_again, pass_over
 from ..runs.folder import run_to_write, tensorboard
 from .instrument import Instrument
 
@@ -19,8 +20,8 @@ class GraphExport(Instrument):
     """Draw the graph of the first batch's loss: `graphs/loss.dot`, `.svg`, `.png`, and TensorBoard.
 
     At the first backward of a fit, automatic or manual, only the DOT text is made and written; then
-    the hook is retired, so that the updates after it cost nothing. The picture is painted when the
-    fit ends, also by an exception. What Lightning itself adds to a loss (the division by
+    the hook is passed over, so that the updates after it cost nothing. The picture is painted when
+    the fit ends, also by an exception. What Lightning itself adds to a loss (the division by
     `accumulate_grad_batches`, the scale of 16-bit training) is left out.
 
     Args:
@@ -40,22 +41,27 @@ class GraphExport(Instrument):
         self.max_nodes = max_nodes
         self._folder = Path()
         self._dot: str | None = None
+        self._waits = True  # for the first loss
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Wait for the first loss, in the one process that writes files."""
         self._dot = None
         run = run_to_write(trainer)
+        self._waits = run is not None
         if run is None:
-            self.retire(_FIRST_LOSS)
+            pass_over(self, _FIRST_LOSS)
         else:
             self._folder = run.graphs
-            self.enlist(_FIRST_LOSS)
+            call_again(self, _FIRST_LOSS)
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         """Write the DOT text of the first loss."""
-        self.retire(_FIRST_LOSS)
+        if not self._waits:
+            return
+        self._waits = False
+        pass_over(self, _FIRST_LOSS)
         try:
             self._dot = computational_graph(
                 loss,

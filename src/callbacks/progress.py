@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from ..internals.lightning import call_again, pass_over
 from .batch_loss import losses_of
 from .instrument import Instrument
 
@@ -26,6 +27,7 @@ class Progress(Instrument, ProgressBar):
         super().__init__()
         self.every = every
         self._enabled = True
+        self._by_update = False
         self._bar: tqdm[Any] | None = None
         self._due = 0.0
 
@@ -50,14 +52,13 @@ class Progress(Instrument, ProgressBar):
             dynamic_ncols=True,
             disable=not self._enabled,
         )
-        if not by_update:
-            self.retire("on_train_batch_end")
+        (call_again if by_update else pass_over)(self, "on_train_batch_end")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Redraw, if it is time."""
-        if time.monotonic() >= self._due:
+        """Redraw a bar that counts updates, if it is time."""
+        if self._by_update and time.monotonic() >= self._due:
             losses = losses_of(outputs)
             extra = {} if losses is None else {"loss": float(losses.reshape(-1)[-1])}
             self._draw(trainer, trainer.current_epoch, extra)

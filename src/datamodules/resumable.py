@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from ..errors import UsageError
+from ..internals.lightning import resume_position
 
 
 class ResumableLoader:
@@ -22,7 +23,7 @@ class ResumableLoader:
 
     Attributes:
         handed: batches of the current epoch handed out so far.
-        progress: `trainer.fit_loop.epoch_loop.batch_progress`, or None.
+        progress: the trainer's own count of batches, or None.
     """
 
     def __init__(self) -> None:
@@ -145,13 +146,7 @@ class ResumableData(LightningDataModule):
     def resumable(self, loader: Loader) -> Loader:
         """Return the training loader, tied to the trainer's progress, set to where it stopped."""
         if self.trainer is not None:
-            fit_loop = self.trainer.fit_loop
-            loader.progress = fit_loop.epoch_loop.batch_progress
-            epochs: Any = fit_loop.epoch_progress.total
-            if fit_loop.restarting and epochs.ready > epochs.started:
-                # Saved while an epoch was beginning: Lightning keeps the batch count of the epoch
-                # before, and would skip this one.
-                loader.progress.reset_on_run()
+            loader.progress = resume_position(self.trainer)
         if self._state is not None:
             loader.load_state_dict(self._state)
             self._state = None

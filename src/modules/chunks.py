@@ -11,7 +11,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..datamodules import Chunk
-from ..internals.lightning import UPDATE_HOOKS
+from ..internals import SPEED_TRICKS
+from ..internals.lightning import UPDATE_HOOKS, count_updates
 from ..optimizers import Rule
 from .compiled import BLOCK, CompiledUpdates
 
@@ -60,7 +61,7 @@ class ChunkDescent:
         if unheard and self.compiled is not None:
             losses += self._compiled(chunk, len(losses), stop)
         done = sum(map(len, losses))
-        update = self._short() if unheard else self._descend
+        update = self._short() if unheard and SPEED_TRICKS else self._descend
         rest = [update(batch) for batch in chunk.rows(done, stop).batches()]
         return torch.cat([*losses, torch.stack(rest)] if rest else losses)
 
@@ -83,7 +84,7 @@ class ChunkDescent:
                 for (parameter, group), gradient in zip(slots, gradients, strict=True):
                     if gradient is not None:
                         rule.update(parameter, gradient, rule.state[parameter], group)
-            self._count(1)
+            count_updates(self.module.trainer, 1)
             return loss.detach()
 
         return short
@@ -107,15 +108,8 @@ class ChunkDescent:
             )
             self.compiled = None
             return []
-        self._count(len(losses))
+        count_updates(self.module.trainer, len(losses))
         return [losses]
-
-    def _count(self, updates: int) -> None:
-        """Advance `global_step`, as the wrapped optimizer does for each of its steps."""
-        progress = self.module.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for tracker in (progress.total, progress.current):
-            tracker.ready += updates
-            tracker.completed += updates
 
 
 def _unheard(trainer: Trainer, module: "DescentModule") -> bool:

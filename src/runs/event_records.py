@@ -34,16 +34,13 @@ def scalar_records(
     Returns:
         Bytes to be appended to an event file.
     """
-    # a twentieth of start-up, only where it is used
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c
-
     name = tag.encode()
     value = b"\x0a" + bytes([len(name)]) + name + b"\x15" + bytes(4)
     summary = b"\x0a" + bytes([len(value)]) + value
     head = b"\x09" + struct.pack("<d", wall_time) + b"\x10"
     event = head + bytes(_STEP_BYTES) + b"\x2a" + bytes([len(summary)]) + summary
     start = struct.pack("<Q", len(event))
-    start += struct.pack("<I", int(_masked(np.array([crc32c(start)], np.uint64))[0]))
+    start += struct.pack("<I", int(_masked(np.array([_checksum(start)], np.uint64))[0]))
 
     events = np.tile(np.frombuffer(event, np.uint8), (len(values), 1))
     steps = np.arange(first_step, first_step + len(values), dtype=np.int64)
@@ -52,13 +49,21 @@ def scalar_records(
     events[:, len(head) : len(head) + _STEP_BYTES] = groups
     events[:, -4:] = np.ascontiguousarray(values, "<f4").view(np.uint8).reshape(-1, 4)
 
-    checksums = np.full(len(values), crc32c(event), np.uint32)
+    checksums = np.full(len(values), _checksum(event), np.uint32)
     varying = [*range(len(head), len(head) + _STEP_BYTES), *range(len(event) - 4, len(event))]
     for place in varying:
         checksums ^= _effects(len(event) - 1 - place)[events[:, place]]
     ends = _masked(checksums.astype(np.uint64)).astype("<u4").view(np.uint8).reshape(-1, 4)
     starts = np.broadcast_to(np.frombuffer(start, np.uint8), (len(values), len(start)))
     return np.hstack([starts, events, ends]).tobytes()
+
+
+def _checksum(data: bytes) -> int:
+    """Return the CRC-32C of some bytes, one by one."""
+    checksum = 0xFFFFFFFF
+    for byte in data:
+        checksum = int(_effects(0)[(checksum ^ byte) & 0xFF]) ^ (checksum >> 8)
+    return checksum ^ 0xFFFFFFFF
 
 
 @cache

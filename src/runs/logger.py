@@ -14,6 +14,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
 from ..errors import UsageError
+from ..internals.tensorboard import write_records
 from .event_records import scalar_records
 
 #: one chart with both losses, beside TensorBoard's chart for each tag
@@ -41,6 +42,8 @@ class RunLogger(TensorBoardLogger):
         self, save_dir: str = "logs", name: str | None = None, version: int | str | None = None
     ) -> None:
         super().__init__(save_dir, name=name or "run", version=version, default_hp_metric=False)
+        self._number = version
+        self._writing = False
         self._table: ExperimentWriter | None = None
         self._next_save = 0.0
 
@@ -55,8 +58,8 @@ class RunLogger(TensorBoardLogger):
             return
         try:
             Path(self.root_dir).mkdir(parents=True, exist_ok=True)
-            if self._version is None:
-                self._version = self._free_number()
+            if self._number is None:
+                self._number = self._free_number()
             folder = Path(self.log_dir)
             folder.mkdir(parents=True, exist_ok=True)
             taken = any(folder.iterdir())
@@ -80,7 +83,10 @@ class RunLogger(TensorBoardLogger):
             shutil.rmtree(self.log_dir, ignore_errors=True)
 
     def _free_number(self) -> int:
-        number = self._get_next_version()
+        taken = (
+            path.name.removeprefix("version_") for path in Path(self.root_dir).glob("version_*")
+        )
+        number = max((int(name) + 1 for name in taken if name.isdecimal()), default=0)
         while True:
             try:
                 (Path(self.root_dir) / f"version_{number}").mkdir()
@@ -92,15 +98,16 @@ class RunLogger(TensorBoardLogger):
     @property
     def version(self) -> int | str:
         """The run's number, or its folder's name."""
-        if self._version is None:
+        if self._number is None:
             self.take_folder()
-        return self._version if self._version is not None else 0
+        return self._number if self._number is not None else 0
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The SummaryWriter, its charts laid out."""
-        if self._experiment is None:
+        if not self._writing:
+            self._writing = True
             self.take_folder()
             super().experiment.add_custom_scalars(LAYOUT)
         return super().experiment
@@ -128,11 +135,10 @@ class RunLogger(TensorBoardLogger):
         """Write one value a step to TensorBoard, all at once."""
         if not values:
             return
-        self.experiment.flush()  # so that nothing else is about to write to the file
         records = scalar_records(tag, np.array(values, np.float32), first_step, time.time())
-        (events,) = Path(self.log_dir).glob("events.out.tfevents.*")
-        with events.open("ab") as file:
-            file.write(records)
+        if not write_records(self.experiment, records):
+            for step, value in enumerate(values, start=first_step):
+                self.experiment.add_scalar(tag, value, step)
 
     @rank_zero_only
     def save(self) -> None:
@@ -145,6 +151,6 @@ class RunLogger(TensorBoardLogger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Bring both to the disk and close them, however the run ended."""
-        if self._experiment is not None:
+        if self._writing:
             self.save()
         super().finalize(status)

@@ -1,7 +1,6 @@
 """A whole grid of hyperparameters and seeds, trained in one run."""
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -15,7 +14,7 @@ from torch.optim import Optimizer
 
 from ..datamodules import ResumableData
 from ..errors import UsageError
-from ..internals.lightning import LeanModule
+from ..internals.lightning import LeanModule, set_max_epochs, set_metrics, with_signature
 from ..modules.descent_module import DescentModule
 from ..runs.folder import Run
 from .data import SeedData, batches_in, drawn_with, members_that_fit
@@ -115,7 +114,7 @@ class Sweep(LeanModule):
         if stage != "fit":
             return
         _refuse(self.trainer)
-        self.most_epochs = self.trainer.fit_loop.max_epochs
+        self.most_epochs = self.trainer.max_epochs
         self.module = self.draw(self.members.seeds[0])
         if self.module._make_scheduler is not None:
             raise UsageError("a sweep keeps hyperparameters constant: leave lr_scheduler out")
@@ -141,7 +140,7 @@ class Sweep(LeanModule):
                 f"{len(self.members)} members are trained {at_once} at a time, one group after "
                 "another: give --trainer.max_epochs N, and no max_steps"
             )
-        self.trainer.fit_loop.max_epochs = epochs * len(self.groups)
+        set_max_epochs(self.trainer, epochs * len(self.groups))
 
     def _begin(self, number: int) -> None:
         """Put the members of a group at their start."""
@@ -165,6 +164,7 @@ class Sweep(LeanModule):
 
     # --- training
 
+    @with_signature
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """Update all members with the batch of their seed, or with each batch of a chunk.
 
@@ -191,7 +191,6 @@ class Sweep(LeanModule):
         return {"loss": least[-1], "losses": torch.stack(least)}
 
     # Lightning asks for this signature at every update: to work it out anew costs 20 µs
-    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def _next_epoch(self) -> None:
         if self.finished and self.number + 1 < len(self.groups):
@@ -242,7 +241,7 @@ class Sweep(LeanModule):
         counts = not self.trainer.sanity_checking  # else it is before any update, in no epoch
         losses = self.descent.losses_of_sets(keep=counts)
         least = {f"loss/least_{name}": least_finite(value) for name, value in losses.items()}
-        self.trainer.callback_metrics.update(least)
+        set_metrics(self, least)
         row = {tag: float(value) for tag, value in least.items()}
         if counts:
             row["epoch"] = self.current_epoch
@@ -364,7 +363,7 @@ class Sweep(LeanModule):
     def teardown(self, stage: str) -> None:
         """Give the trainer back its number of epochs."""
         if stage == "fit":
-            self.trainer.fit_loop.max_epochs = self.most_epochs
+            set_max_epochs(self.trainer, self.most_epochs)
 
 
 def _refuse(trainer: Trainer) -> None:

@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from descentlab.callbacks import learning_curves
 from descentlab.callbacks.batch_loss import BatchLoss
 from descentlab.callbacks.learning_curves import LearningCurves
+from descentlab.internals import SPEED_TRICKS
 from descentlab.internals.lightning import STEP_HOOKS
 
 # Lightning makes a LeafSpec, which torch 2.13 deprecates
@@ -166,6 +167,7 @@ def test_state_is_plain_and_its_own():
     assert (other.epochs, other.curves) == ([0], {"loss/train": [None], "loss/test": [3.5]})
 
 
+@pytest.mark.skipif(not SPEED_TRICKS, reason="hooks are passed over for speed: that is off")
 def test_it_has_no_hook_at_an_update():
     curves = LearningCurves()
     assert [hook for hook in STEP_HOOKS if callable(getattr(curves, hook))] == []

@@ -10,7 +10,8 @@ from foreign import Foreign, fit
 
 from descentlab.callbacks import AcceleratorTimer, Instrument, Progress, Summary
 from descentlab.errors import UsageError
-from descentlab.internals.lightning import STEP_HOOKS
+from descentlab.internals import SPEED_TRICKS
+from descentlab.internals.lightning import STEP_HOOKS, call_again, pass_over
 
 
 class Slow(Foreign):
@@ -128,10 +129,12 @@ def test_an_instrument_has_no_hook_that_it_does_not_use():
             super().on_train_batch_start(*args)
 
     Louder().on_train_batch_start(None, None, None, 0)
+    if not SPEED_TRICKS:
+        pytest.skip("hooks are passed over for speed, and such tricks are off")
     quiet = Quiet()
     assert [hook for hook in STEP_HOOKS if callable(getattr(quiet, hook))] == ["on_train_batch_end"]
-    quiet.retire("on_train_batch_end")
+    pass_over(quiet, "on_train_batch_end")
     assert not callable(quiet.on_train_batch_end)
-    quiet.enlist("on_train_batch_end")
+    call_again(quiet, "on_train_batch_end")
     with pytest.raises(AssertionError):
         quiet.on_train_batch_end()
