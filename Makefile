@@ -6,7 +6,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast reproduce benchmark lint type tensorboard clean
+.PHONY: help setup run test test-fast reproduce benchmark mutants lint type tensorboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ reproduce: $(READY)  ## run every entry of the handouts and write reports/handou
 
 benchmark: $(READY)  ## measure every speed that the documentation claims
 	@$(BIN)/python scripts/benchmark.py
+
+mutants: $(READY)  ## change random lines of the source and see whether a test notices (an hour or more)
+	@$(BIN)/python scripts/mutants.py
 
 lint: $(READY)  ## check style and layout
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -175,16 +175,18 @@ class Killer:
     """Runs the tests on mutants, each in a process of its own that has the libraries loaded.
 
     Args:
+        top: an empty folder, for copies of the package.
         workers: how many at once.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, top: Path, workers: int) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["torch", "lightning.pytorch", "sklearn.model_selection"])
+        self._context.set_forkserver_preload(
+            ["torch", "lightning.pytorch", "sklearn.model_selection"]
+        )
         self._folders: Queue[Path] = Queue()
-        self._top = tempfile.TemporaryDirectory()
         for number in range(workers):
-            folder = Path(self._top.name) / str(number)
+            folder = top / str(number)
             shutil.copytree(ROOT / "src", folder / "descentlab")
             (folder / "configs").symlink_to(ROOT / "configs")
             self._folders.put(folder)
@@ -245,6 +247,30 @@ def sample(count: int, seed: int, targets: Sequence[str]) -> list[tuple[Mutant, 
     return chosen
 
 
+def _survivors(
+    killer: Killer, chosen: Sequence[tuple[Mutant, list[str]]], workers: int
+) -> list[Mutant] | None:
+    """Return the mutants that no test notices, or None if tests fail on the source as it is."""
+    limits = {}
+    for tests in {tuple(tests) for _, tests in chosen}:
+        start = time.monotonic()
+        if not killer.survives(None, tests, 1800):
+            print(f"mutants: error: {' '.join(tests)} fails as it is", file=sys.stderr)
+            return None
+        limits[tests] = 60 + 3 * (time.monotonic() - start)
+    survivors = []
+    with ThreadPoolExecutor(workers) as pool:
+        outcomes = pool.map(
+            lambda one: killer.survives(one[0], one[1], limits[tuple(one[1])]), chosen
+        )
+        for number, ((mutant, _), survived) in enumerate(zip(chosen, outcomes, strict=True), 1):
+            if survived:
+                survivors.append(mutant)
+                said = f"src/{mutant.path}:{mutant.line}: {mutant.before!r} -> {mutant.after!r}"
+                print(f"{number:4} survived {said}", flush=True)
+    return survivors
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Test a sample of mutants, print the survivors, and return 1 if under 95% were killed."""
     parser = argparse.ArgumentParser(prog="mutants", description=(__doc__ or "").split("\n")[0])
@@ -255,24 +281,10 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "mutants.json")
     options = parser.parse_args(args)
     chosen = sample(options.count, options.seed, options.only or list(TARGETS))
-    killer = Killer(options.workers)
-    limits = {}
-    for tests in {tuple(tests) for _, tests in chosen}:
-        start = time.monotonic()
-        if not killer.survives(None, tests, 900.0):
-            print(f"mutants: error: {' '.join(tests)} fails as it is", file=sys.stderr)
-            return 2
-        limits[tests] = 60 + 3 * (time.monotonic() - start)
-    survivors = []
-    with ThreadPoolExecutor(options.workers) as pool:
-        outcomes = pool.map(
-            lambda one: killer.survives(one[0], one[1], limits[tuple(one[1])]), chosen
-        )
-        for number, ((mutant, _), survived) in enumerate(zip(chosen, outcomes, strict=True), 1):
-            if survived:
-                survivors.append(mutant)
-                said = f"src/{mutant.path}:{mutant.line}: {mutant.before!r} -> {mutant.after!r}"
-                print(f"{number:4} survived {said}", flush=True)
+    with tempfile.TemporaryDirectory() as top:
+        survivors = _survivors(Killer(Path(top), options.workers), chosen, options.workers)
+    if survivors is None:
+        return 2
     killed = len(chosen) - len(survivors)
     print(f"{killed} of {len(chosen)} killed ({killed / max(1, len(chosen)):.1%})")
     rows = [{k: v for k, v in asdict(mutant).items() if k != "text"} for mutant in survivors]

@@ -107,7 +107,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
             if path.is_file() and "__pycache__" not in path.parts:
                 expected.add(f"{package}/{path.relative_to(ROOT / folder).as_posix()}")
     assert held == expected
-    assert {"descentlab/py.typed", "descentlab/defaults.yaml"} < held
+    assert {"descentlab/py.typed", "descentlab/command/defaults.yaml"} < held
     assert "descentlab/configs/linear_regression/split.yaml" in held
 
 

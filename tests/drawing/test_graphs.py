@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from descentlab import graphs
+from descentlab.drawing import graphs
 from descentlab.drawing.graphs import (
     GraphSizeError,
     computational_graph,

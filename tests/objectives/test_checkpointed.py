@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from descentlab.errors import UsageError
 from descentlab.modules import LinearDynamics
 from descentlab.objectives.checkpointed import checkpointed, steps
 from tolerances import FLOAT64
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 #: the peak of a process's memory for a backward pass through steps that are remembered
 PROBE = """
@@ -113,7 +116,7 @@ def test_memory_is_of_the_order_of_the_root_of_the_horizon():
     peaks = {}
     for through in ("checkpointed", "steps"):
         words = [sys.executable, "-c", PROBE, through]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=SCRIPTS)
         peaks[through] = int(done.stdout)
     assert peaks["checkpointed"] <= 6 * states + 20e6
     assert peaks["steps"] > 60 * states  # negative control: all of them are 80 times as many

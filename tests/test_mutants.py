@@ -1,0 +1,67 @@
+"""What a mutant is, and that a test which notices one kills it."""
+
+import ast
+
+import pytest
+
+import mutants
+
+TEXT = '''"""A page."""
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import torch
+
+def rate(lr: float | None, steps: int = 3) -> float | None:
+    """Return a rate."""
+    if not lr:
+        raise ValueError(f"no {lr}")
+    return lr / steps
+'''
+
+
+def test_what_a_file_may_become():
+    found = {(one.line, one.before, one.after) for one in mutants.mutants(TEXT)}
+    assert {(b, a) for line, b, a in found if line == 10} == {
+        ("return lr / steps", "return None"),
+        ("lr / steps", "lr * steps"),
+    }
+    assert (6, "3", "4") in found
+    assert (8, "not lr", "lr") in found
+    assert any(before.startswith("raise") and not after for _, before, after in found)
+
+
+def test_what_is_for_readers_stays_as_it_is():
+    touched = {one.line for one in mutants.mutants(TEXT)}
+    assert touched == {6, 8, 9, 10}
+    for one in mutants.mutants(TEXT):
+        assert "float | None" in one.text
+        assert '"""Return a rate."""' in one.text
+
+
+def test_each_mutant_differs_and_none_is_left_in_the_next():
+    texts = [one.text for one in mutants.mutants(TEXT)]
+    assert len(set(texts)) == len(texts)
+    assert ast.unparse(ast.parse(TEXT)) + "\n" not in texts
+
+
+def test_a_sample_is_that_of_its_seed():
+    targets = ["datamodules/splits.py"]
+    first = [one for one, _ in mutants.sample(5, 1, targets)]
+    assert first == [one for one, _ in mutants.sample(5, 1, targets)]
+    assert first != [one for one, _ in mutants.sample(5, 2, targets)]
+
+
+@pytest.mark.slow
+def test_a_mutant_that_a_test_notices_is_killed_and_another_survives(tmp_path):
+    noticing, blind = tmp_path / "test_noticing.py", tmp_path / "test_blind.py"
+    noticing.write_text(
+        "from descentlab import errors\n"
+        "def test(): assert issubclass(errors.UsageError, ValueError)\n"
+    )
+    blind.write_text("from descentlab import errors\ndef test(): assert errors.UsageError\n")
+    text = "class UsageError(Exception): pass\nclass RunError(Exception): pass\n"
+    mutant = mutants.Mutant("errors.py", 1, "ValueError", "Exception", text)
+    killer = mutants.Killer(tmp_path / "copies", 1)
+    assert killer.survives(None, [str(noticing)], 600)
+    assert not killer.survives(mutant, [str(noticing)], 600)
+    assert killer.survives(mutant, [str(blind)], 600)
