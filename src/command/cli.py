@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry, MPSAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -19,6 +19,7 @@ from ..errors import RunError, UsageError
 from ..runs.evaluation import EVALUATIONS, Evaluation, loading, read_checkpoint
 from ..runs.folder import Run, recording
 from ..runs.logger import RunLogger
+from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment, find
 from .messages import Parser, cause, known
@@ -33,6 +34,8 @@ INSTRUMENTS = {
     "best_parameters": callbacks.BestParameters,
     "summary": callbacks.Summary,
 }
+#: those that look at one descent; `SweepResults` takes their place where there are many
+OF_ONE_DESCENT = ("batch_loss", "learning_curves", "graph_export", "summary")
 
 
 class SaveConfig(SaveConfigCallback):
@@ -166,10 +169,7 @@ class DescentCLI(LightningCLI):
             self.save_config_callback = None
         if not fitting and self._trained:  # what is written goes beside the checkpoints
             kwargs["logger"] = False
-        left_out = getattr(self.model, "leaves_out", ())
-        names = [name for name in INSTRUMENTS if fitting and name not in left_out]
-        attached = [self._get(self.config_init, name) for name in names]
-        attached = [instrument for instrument in attached if instrument is not None]
+        attached = self._instruments() if fitting else []
         settings = {**self._get(self.config_init, "trainer"), **kwargs}
         own = settings["callbacks"] or []
         present = [*attached, *(own if isinstance(own, list) else [own])]
@@ -186,6 +186,27 @@ class DescentCLI(LightningCLI):
                 "or --trainer.accelerator cpu"
             )
         return trainer
+
+    # --- what differs for a sweep
+
+    def _instruments(self) -> list[Callback]:
+        """Return the instruments of a fit; of a sweep those that look at all its members."""
+        sweeping = isinstance(self.model, sweeps.Sweep)
+        names = [name for name in INSTRUMENTS if not (sweeping and name in OF_ONE_DESCENT)]
+        made = [self._get(self.config_init, name) for name in names]
+        made += [sweeps.SweepResults()] if sweeping else []
+        return [instrument for instrument in made if instrument is not None]
+
+    def _evaluation(
+        self, kind: str, trainer: Trainer | None = None
+    ) -> Evaluation | MemberEvaluation:
+        """Return what measures a run: a sweep's members each, or the one model."""
+        if isinstance(self.model, sweeps.Sweep):
+            plan, draw = self.model.plan, self.model.draw
+            return MemberEvaluation(kind, plan, draw, self.datamodule, trainer)
+        return Evaluation(kind, self.model, self.datamodule, trainer)
+
+    # --- what happens in each command
 
     def before_fit(self) -> None:
         """Look at the data and the checkpoint before a folder is made for the run."""
@@ -240,7 +261,7 @@ class DescentCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test the run, if that was asked for."""
         if self._get(self.config_init, "test_after_fit") and recording(self.trainer):
-            print(Evaluation("test", self.model, self.datamodule).of_run(Run.of(self.trainer)))
+            print(self._evaluation("test").of_run(Run.of(self.trainer)))
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the losses on the training and validation sets."""
@@ -264,12 +285,7 @@ class DescentCLI(LightningCLI):
             getattr(self.trainer, str(self.subcommand))(**kwargs)
             return
         folder, epoch = (self._get(self.config_init, key) for key in ("run", "epoch"))
-        evaluation = Evaluation(str(self.subcommand), self.model, self.datamodule, self.trainer)
-        if folder is not None and epoch is not None and isinstance(self.model, sweeps.Sweep):
-            raise UsageError(
-                f"--epoch {epoch}: of the members of a sweep the last and the best parameters are "
-                "kept: leave --epoch out"
-            )
+        evaluation = self._evaluation(str(self.subcommand), self.trainer)
         if folder is not None:
             print(evaluation.of_run(Run(Path(folder)), epoch))
         elif kwargs.get("ckpt_path"):

@@ -243,11 +243,16 @@ class DescentModule(LeanModule, ABC):
         """Log the loss of the test set."""
         self._log_metrics()
 
-    def _log_metrics(self) -> None:
+    def computed_metrics(self) -> dict[str, Tensor]:
+        """Return the metrics of the sets that were measured, by tag, and begin them anew."""
         measured = {tag: each for tag, each in self._set_metrics.items() if each.update_called}
         values = {tag: metric.compute() for tag, metric in measured.items()}
         for metric in measured.values():
             metric.reset()
+        return values
+
+    def _log_metrics(self) -> None:
+        values = self.computed_metrics()
         if self.trainer.state.fn != TrainerFn.FITTING:
             self.log_dict(values, batch_size=1)
             return

@@ -56,6 +56,16 @@ def loading(path: str | Path | None) -> Iterator[None]:
         raise UsageError(f"{path} does not fit the configured model: {details}") from error
 
 
+def plain_trainer() -> Trainer:
+    """Return a trainer that writes and shows nothing."""
+    return Trainer(
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+
+
 class Evaluation:
     """Validate, test or predict with stored parameters.
 
@@ -76,12 +86,7 @@ class Evaluation:
         self.kind = kind
         self.module = module
         self.data = data
-        self.trainer = trainer or Trainer(
-            logger=False,
-            enable_progress_bar=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-        )
+        self.trainer = trainer or plain_trainer()
 
     def of_run(self, run: Run, epoch: int | None = None) -> str:
         """Evaluate the last and the best parameters of a run, and those after an epoch if asked.
@@ -94,9 +99,6 @@ class Evaluation:
         Raises:
             UsageError: if the run holds no such parameters.
         """
-        own = getattr(self.module, "evaluate_run", None)  # a sweep has a row for each member
-        if own is not None:
-            return str(own(run, self.kind, self.trainer, self.data))
         found = {name: run.checkpoints / f"{name}.ckpt" for name in ("last", "best")}
         found = {name: path for name, path in found.items() if path.is_file()}
         if not found:

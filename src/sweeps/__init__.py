@@ -1,11 +1,12 @@
 """A whole grid of hyperparameters and seeds, trained at once: members, their losses, their data."""
 
-from .data import SeedData, batches_in, drawn_with, members_that_fit
+from .data import SeedData, batches_in, members_that_fit, seeded
 from .descent import GroupDescent, hyperparameters_into, least_finite
 from .evaluation import MemberEvaluation
 from .losses import MemberLosses, stack_seeds
-from .members import Group, Members, check_grid
+from .members import Group, Members, Plan, check_grid
 from .record import Record, ranked, rows_of
+from .results import SweepResults
 from .store import Store
 from .sweep import Sweep
 
@@ -15,17 +16,19 @@ __all__ = [
     "MemberEvaluation",
     "MemberLosses",
     "Members",
+    "Plan",
     "Record",
     "SeedData",
     "Store",
     "Sweep",
+    "SweepResults",
     "batches_in",
     "check_grid",
-    "drawn_with",
     "hyperparameters_into",
     "least_finite",
     "members_that_fit",
     "ranked",
     "rows_of",
+    "seeded",
     "stack_seeds",
 ]

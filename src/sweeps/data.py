@@ -1,37 +1,42 @@
 """What each seed of a sweep would get in a run of its own: initial parameters and batches."""
 
 import copy
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, seed_everything
 from lightning.pytorch.utilities import move_data_to_device
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
 from ..datamodules import Chunk, ResumableData
 from ..errors import UsageError
+from ..modules.descent_module import DescentModule
 from .losses import MemberLosses
 from .memory import available, bytes_of, members_in
 
-if TYPE_CHECKING:
-    from ..modules import DescentModule
-
 
 @contextmanager
-def drawn_with(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Draw with a seed inside, as after `--seed_everything SEED`; afterwards go on as before."""
-    state = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
+    environment = {name: os.environ.get(name) for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")}
+    with isolate_rng():
+        seed_everything(seed, workers=environment["PL_SEED_WORKERS"] == "1", verbose=False)
+        try:
+            yield
+        finally:
+            for name, value in environment.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 class SeedData:
-    """The batches of each seed, where the trainer's own are of one seed alone.
+    """The batches of a fit for each seed, where the trainer's own are of one seed alone.
 
     Each seed has a copy of the DataModule, set up as in a run with that seed; the copies share what
     does not depend on it.
@@ -39,7 +44,6 @@ class SeedData:
     Args:
         data: the trainer's DataModule.
         seeds: the seeds.
-        stage: `fit`, `validate` or `test`.
         device: where batches are to be.
 
     Raises:
@@ -50,7 +54,6 @@ class SeedData:
         self,
         data: LightningDataModule | None,
         seeds: Sequence[int],
-        stage: str,
         device: torch.device,
     ) -> None:
         if not isinstance(data, ResumableData):
@@ -59,7 +62,7 @@ class SeedData:
                 "DataModule of descentlab, whose batches are a function of seed and epoch"
             )
         self.device = device
-        self._copies = [_copy(data, seed, stage) for seed in seeds]
+        self._copies = [_copy(data, seed) for seed in seeds]
         self._loaders: list[Any] = []
         self._batches: list[Iterator[Any]] = []
         self._sets: dict[str, list[Iterator[Any]]] = {}
@@ -84,29 +87,27 @@ class SeedData:
     def next_of(self, name: str, position: int) -> list[Any]:
         """Return the batch of a set for each seed; those of position 0 begin it anew."""
         if position == 0:
-            self._sets[name] = [iter(found[name]) for found in self.sets("validate")]
+            self._sets[name] = [iter(loader) for loader in self._loaders_of(name)]
         return [self._moved(next(batches)) for batches in self._sets[name]]
 
-    def sets(self, kind: str) -> list[dict[str, Any]]:
-        """Return, for each seed, the loaders of the sets that a stage measures, by name."""
-        if kind == "test":
-            return [{"test": data.test_dataloader()} for data in self._copies]
-        return [named(data.val_dataloader()) for data in self._copies]
+    def _loaders_of(self, name: str) -> list[Any]:
+        found = [data.val_dataloader() for data in self._copies]
+        return [each[name] if isinstance(each, Mapping) else each for each in found]
 
     def _moved(self, batch: Any) -> Any:
         return batch if self.device.type == "cpu" else move_data_to_device(batch, self.device)
 
 
-def named(loaders: Any) -> dict[str, Any]:
-    """Return validation loaders by the name of their set; a single one is that of `val`."""
-    return dict(loaders) if isinstance(loaders, Mapping) else {"val": loaders}
+def set_names(loaders: Any) -> list[str]:
+    """Return the names of the sets of validation loaders; a single one is that of `val`."""
+    return list(loaders) if isinstance(loaders, Mapping) else ["val"]
 
 
-def _copy(data: ResumableData, seed: int, stage: str) -> ResumableData:
+def _copy(data: ResumableData, seed: int) -> ResumableData:
     copied = copy.copy(data)
     copied._state, copied._loader = None, None
-    with drawn_with(seed):
-        copied.setup(stage)
+    with seeded(seed):
+        copied.setup("fit")
     return copied
 
 
@@ -116,7 +117,7 @@ def batches_in(batch: Any) -> list[Any]:
 
 
 def members_that_fit(
-    module: "DescentModule", data: LightningDataModule | None, seed: int, device: torch.device
+    module: DescentModule, data: LightningDataModule | None, seed: int, device: torch.device
 ) -> int:
     """Return how many members half of the free memory holds, by what one of them allocates.
 
@@ -128,7 +129,7 @@ def members_that_fit(
     """
     step, parameters = 0, list(module.parameters())
     if isinstance(data, ResumableData):
-        found = SeedData(data, [seed], "fit", torch.device("cpu"))
+        found = SeedData(data, [seed], torch.device("cpu"))
         found.start(0, 0)
         batch = batches_in(found.next()[0])[0]
         one = [nn.Parameter(p.detach().to(data.dtype)[None]) for p in parameters]

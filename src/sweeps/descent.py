@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from ..modules.descent_module import DescentModule
 from .losses import MemberLosses, spread
 from .members import Group
 from .record import Record
-
-if TYPE_CHECKING:
-    from ..modules import DescentModule
 
 
 class GroupDescent:
@@ -33,8 +31,8 @@ class GroupDescent:
 
     def __init__(
         self,
-        module: "DescentModule",
-        starts: Sequence["DescentModule"],
+        module: DescentModule,
+        starts: Sequence[DescentModule],
         group: Group,
         reduction: Literal["mean", "sum"],
     ) -> None:

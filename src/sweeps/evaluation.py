@@ -3,137 +3,186 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-from lightning.pytorch import LightningDataModule, Trainer
-from torch import Tensor
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import Tensor, nn
 
-from ..datamodules import ResumableData
 from ..errors import UsageError
+from ..modules.descent_module import DescentModule
+from ..runs.evaluation import plain_trainer, read_checkpoint
 from ..runs.folder import Run
-from .data import SeedData, named
+from .data import seeded, set_names
+from .members import Members, Plan
 from .record import FEW_PARAMETERS, ranked, rows_of
-from .store import read
+from .store import read_group
 
-if TYPE_CHECKING:
-    from .sweep import Sweep
-
+#: models that are measured side by side: each has metrics of its own
+AT_ONCE = 128
 #: rows of a table that is shown
 MOST_SHOWN = 20
 
 
 class MemberEvaluation:
-    """Measure every member of a run with its last and its best parameters.
+    """Measure every member of a sweep with its last and its best parameters.
 
     Each is measured as in a run of its own, by the module's own metrics.
 
     Args:
-        sweep: as configured for the run.
-        run: where its results are.
         kind: `validate` or `test`.
-        trainer: runs the loop over the data.
+        plan: what was configured for the sweep.
+        draw: makes the module with a seed, in a trainer: see `Sweep.draw`.
         data: where the sets come from.
-
-    Raises:
-        UsageError: if the run holds no results of this sweep.
+        trainer: runs the loops; a plain one on the same accelerator where it is left out.
     """
 
     def __init__(
         self,
-        sweep: "Sweep",
-        run: Run,
         kind: str,
-        trainer: Trainer,
+        plan: Plan,
+        draw: Callable[[int, Trainer], DescentModule],
         data: LightningDataModule | None,
+        trainer: Trainer | None = None,
     ) -> None:
-        self.sweep, self.run, self.kind = sweep, run, kind
-        self.trainer, self.data = trainer, data
-        self._groups = groups_of(run, sweep)
-        self._measured: dict[int, dict[str, dict[str, Any] | None]] = {}
+        self.kind, self.plan, self.draw, self.data = kind, plan, draw, data
+        self.trainer = trainer or plain_trainer()
 
-    def report(self) -> str:
-        """Measure all members, write `sweep_test.csv` and `test.json`, and return a table."""
-        getattr(self.trainer, self.kind)(self.sweep, datamodule=self.data, verbose=False)
-        known = rows_of(self.sweep.members, self._groups)
-        rows = [{**row, **self._measured.get(row["member"], {})} for row in known]
-        json_path = self.run.folder / f"{self.kind}.json"
-        csv_path = self.run.folder / f"sweep_{self.kind}.csv"
+    def of_run(self, run: Run, epoch: int | None = None) -> str:
+        """Measure all members of a run; write `sweep_test.csv` and `test.json` into its folder.
+
+        Returns:
+            A table of the members with the least losses.
+
+        Raises:
+            UsageError: if the run holds no results of this sweep, or an epoch is asked for.
+        """
+        if epoch is not None:
+            raise UsageError(
+                f"--epoch {epoch}: of the members of a sweep the last and the best parameters are "
+                "kept: leave --epoch out"
+            )
+        members, groups = results_in(run, self.plan)
+        measured = {
+            member: columns
+            for group in groups
+            for member, columns in self._measured(members, group).items()
+        }
+        rows = [{**row, **measured.get(row["member"], {})} for row in rows_of(members, groups)]
+        json_path = run.folder / f"{self.kind}.json"
+        csv_path = run.folder / f"sweep_{self.kind}.csv"
         try:
-            json_path.write_text(json.dumps({"members": _no_nan(rows)}, indent=2) + "\n")
+            json_path.write_text(json.dumps({"members": finite_or_none(rows)}, indent=2) + "\n")
             write_rows([_flat(row) for row in rows], csv_path)
         except OSError as error:
             raise UsageError(
-                f"--run {self.run.folder}: the results cannot be written there "
+                f"--run {run.folder}: the results cannot be written there "
                 f"({error.strerror}): make the folder writable, or copy it"
             ) from error
         shown = [_flat(row) for row in ranked(rows)]
-        return f"{table(shown, self._columns(shown))}\n\nwritten to {json_path} and {csv_path}"
+        columns = [*members.names, *_columns(shown)]
+        return f"{table(shown, ['member', *columns])}\n\nwritten to {json_path} and {csv_path}"
 
-    def _columns(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Return the columns of the table that is shown: of the metrics the first."""
-        names = [*self.sweep.members.names, "seed", "status", "best_epoch", "best_loss"]
-        tags = [name for row in rows for name in row if name.startswith(("last.", "best."))]
-        sets = [name for name in dict.fromkeys(tags) if name.split(".")[1].startswith("loss")]
-        return ["member", *names, *sets]
+    def of_checkpoint(self, path: Path) -> str:
+        """Refuse a single checkpoint: it holds the members of one group, and their last parameters.
 
-    def measure(self) -> None:
-        """Measure each member; called when the trainer has set all up."""
-        for group in self._groups:
-            seeds = [self.sweep.members.values(member)["seed"] for member in group["members"]]
-            for seed in dict.fromkeys(seeds):
-                rows = [row for row, each in enumerate(seeds) if each == seed]
-                self._measure_seed(seed, group, rows)
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            f"--ckpt_path {path}: the members of a sweep are measured by its folder: give --run DIR"
+        )
 
-    def _measure_seed(self, seed: int, group: Mapping[str, Any], rows: Sequence[int]) -> None:
-        sets = self._sets(seed)
-        module = self.sweep.draw(seed).to(self.sweep.device)
+    def _measured(
+        self, members: Members, group: Mapping[str, Any]
+    ) -> dict[int, dict[str, dict[str, Any] | None]]:
+        """Return the metrics of the last and the best parameters of a group's members."""
+        found: dict[int, dict[str, dict[str, Any] | None]] = {}
+        kept: dict[int, list[tuple[int, str, int, dict[str, Tensor]]]] = {}  # by seed
         record = group["record"]
-        for row in rows:
-            best, diverged = int(record["best_epoch"][row]), int(record["diverged"][row])
-            member = group["members"][row]
-            last = None if diverged >= 0 else _row(group["last"], row)
-            self._measured[member] = {
-                "last": last and {"epoch": group["epoch"], **self._values(module, last, sets)},
-                "best": {"epoch": best, **self._values(module, _row(record["best"], row), sets)}
-                if best >= 0
-                else None,
-            }
+        for row, member in enumerate(group["members"]):
+            found[member] = {"last": None, "best": None}
+            of_seed = kept.setdefault(members.values(member)["seed"], [])
+            if int(record["diverged"][row]) < 0:
+                of_seed.append((member, "last", group["epoch"], _row(group["last"], row)))
+            if (best := int(record["best_epoch"][row])) >= 0:
+                of_seed.append((member, "best", best, _row(record["best"], row)))
+        for seed, wanted in kept.items():
+            metrics = self._metrics(seed, [parameters for *_, parameters in wanted])
+            for (member, kind, epoch, parameters), values in zip(wanted, metrics, strict=True):
+                found[member][kind] = {"epoch": epoch, **values, **_if_few(parameters)}
+        return found
 
-    def _sets(self, seed: int) -> dict[str, Any]:
-        """Return the loaders of a seed, by the name of their set."""
-        data, device = self.data, self.sweep.device
-        if isinstance(data, ResumableData) and data.seed != seed:
-            return SeedData(data, [seed], self.kind, device).sets(self.kind)[0]
-        if self.kind == "test":
-            return {"test": self.trainer.test_dataloaders}
-        return named(self.trainer.val_dataloaders)
-
-    def _values(
-        self, module: Any, parameters: Mapping[str, Tensor], sets: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Return the metrics of one member, as its own run's, with its parameters if few."""
-        for name, parameter in module.named_parameters():
-            parameter.data = parameters[name].to(module.device)
-        with torch.inference_mode():
-            for name, loader in sets.items():
-                for batch in loader:
-                    module.measure(
-                        name, self.sweep.transfer_batch_to_device(batch, module.device, 0)
-                    )
-        metrics = {}
-        for tag, metric in module._set_metrics.items():
-            metrics[tag.removesuffix("/test")] = float(metric.compute())
-            metric.reset()
-        if sum(p.numel() for p in parameters.values()) > FEW_PARAMETERS:
-            return metrics
-        return {**metrics, "parameters": {name: p.tolist() for name, p in parameters.items()}}
+    def _metrics(
+        self, seed: int, parameters: Sequence[Mapping[str, Tensor]]
+    ) -> list[dict[str, float]]:
+        """Return the metrics of models with the same seed, several in one loop over the data."""
+        metrics: list[dict[str, float]] = []
+        for first in range(0, len(parameters), AT_ONCE):
+            some = parameters[first : first + AT_ONCE]
+            models = _Models(lambda trainer: self.draw(seed, trainer), some)
+            with seeded(seed):
+                getattr(self.trainer, self.kind)(models, datamodule=self.data, verbose=False)
+            metrics += models.metrics
+        return metrics
 
 
-def groups_of(run: Run, sweep: "Sweep") -> list[dict[str, Any]]:
-    """Return what a run holds of the members of every group that was begun.
+class _Models(LightningModule):
+    """Models that are measured side by side, each by its own metrics.
+
+    Args:
+        draw: makes one of them, in a trainer.
+        parameters: those of each, by name.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[Trainer], DescentModule],
+        parameters: Sequence[Mapping[str, Tensor]],
+    ) -> None:
+        super().__init__()
+        self._draw, self._values = draw, parameters
+        self._each: list[DescentModule] = []
+        self.metrics: list[dict[str, float]] = []
+
+    def setup(self, stage: str) -> None:
+        """Make the models; from here on the trainer converts and moves them."""
+        self._each = [self._draw(self.trainer) for _ in self._values]
+        for module, values in zip(self._each, self._values, strict=True):
+            for name, parameter in module.named_parameters():
+                parameter.data = values[name].clone()
+        self.models = nn.ModuleList(self._each)
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch of a set to the metrics of each model."""
+        self._measure(set_names(self.trainer.val_dataloaders)[dataloader_idx], batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Add a batch of the test set to the metrics of each model."""
+        self._measure("test", batch)
+
+    def _measure(self, name: str, batch: Any) -> None:
+        for module in self._each:
+            module.measure(name, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the metrics."""
+        self._keep()
+
+    def on_test_epoch_end(self) -> None:
+        """Keep the metrics."""
+        self._keep()
+
+    def _keep(self) -> None:
+        self.metrics = [
+            {tag.removesuffix("/test"): float(value) for tag, value in values.items()}
+            for values in (module.computed_metrics() for module in self._each)
+        ]
+
+
+def results_in(run: Run, plan: Plan) -> tuple[Members, list[dict[str, Any]]]:
+    """Return the members of a run, and what it holds of every group that was begun.
 
     Raises:
         UsageError: if there is nothing, or it is of another sweep.
@@ -143,11 +192,11 @@ def groups_of(run: Run, sweep: "Sweep") -> list[dict[str, Any]]:
         raise UsageError(
             f"--run {run.folder}: there is no checkpoints/last.ckpt: no epoch was finished"
         )
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    saved = sweep.saved_in(checkpoint)
+    checkpoint = read_checkpoint(path)
+    members, saved = plan.saved_in(checkpoint)
     last = {name.removeprefix("module."): value for name, value in checkpoint["state_dict"].items()}
-    finished = [read(run.checkpoints, number) for number in range(saved["group"])]
-    return [*finished, {**saved, "last": last}]
+    finished = [read_group(run.checkpoints, number) for number in range(saved["group"])]
+    return members, [*finished, {**saved, "last": last}]
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -182,6 +231,20 @@ def _row(parameters: Mapping[str, Tensor], row: int) -> dict[str, Tensor]:
     return {name: values[row] for name, values in parameters.items()}
 
 
+def _if_few(parameters: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the parameters as lists, if they are few enough for a table."""
+    if sum(p.numel() for p in parameters.values()) > FEW_PARAMETERS:
+        return {}
+    return {"parameters": {name: p.tolist() for name, p in parameters.items()}}
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns of the table that is shown: of the metrics the losses."""
+    tags = [name for row in rows for name in row if name.startswith(("last.", "best."))]
+    losses = [name for name in dict.fromkeys(tags) if name.split(".")[1].startswith("loss")]
+    return ["seed", "status", "best_epoch", "best_loss", *losses]
+
+
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with the metrics of the last and the best parameters in columns of their own."""
     flat = {name: value for name, value in row.items() if name not in ("last", "best")}
@@ -192,10 +255,10 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _no_nan(value: Any) -> Any:
+def finite_or_none(value: Any) -> Any:
     """Return plain types that JSON has: None for what is not finite."""
     if isinstance(value, Mapping):
-        return {key: _no_nan(item) for key, item in value.items()}
+        return {key: finite_or_none(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_no_nan(item) for item in value]
+        return [finite_or_none(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 Row = Mapping[str, Any]
 #: for each member the epochs and its losses
@@ -29,7 +31,7 @@ _SETS = {"train": "training set", "val": "validation set"}
 
 def member_curves_figure(
     rows: Sequence[Row], curves: Mapping[str, Curves], name: str, names: Sequence[str]
-) -> "Figure":
+) -> Figure:
     """Draw the loss per epoch of every member, coloured by one of the swept values.
 
     Args:
@@ -44,8 +46,6 @@ def member_curves_figure(
     Raises:
         UsageError: there is nothing to draw.
     """
-    from matplotlib.figure import Figure
-
     if not any(curves.values()):
         raise UsageError("There is no learning curve to draw: give at least one.")
     figure = Figure(figsize=(5.5 * len(curves) + 1, 5), dpi=100, layout="constrained")
@@ -71,7 +71,7 @@ def member_curves_figure(
     return figure
 
 
-def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> "Figure":
+def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> Figure:
     """Draw the best loss over two swept values, as a heat map.
 
     With several seeds a cell shows the median of their best losses. A cell with a member that
@@ -88,9 +88,6 @@ def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> "Figure":
     Raises:
         UsageError: no member has a best loss.
     """
-    from matplotlib.colors import BoundaryNorm
-    from matplotlib.figure import Figure
-
     xs, ys = (sorted({row[name] for row in rows}) for name in (first, second))
     losses, crossed = _cells(rows, first, second, xs, ys)
     good = losses[np.isfinite(losses)]
@@ -127,7 +124,7 @@ def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> "Figure":
     return figure
 
 
-def _write_numbers(axes: "Axes", losses: "NDArray[np.float64]") -> None:
+def _write_numbers(axes: Axes, losses: NDArray[np.float64]) -> None:
     middle = np.nanmedian(losses)
     for (row, column), loss in np.ndenumerate(losses):
         if np.isfinite(loss):
@@ -145,7 +142,7 @@ def _write_numbers(axes: "Axes", losses: "NDArray[np.float64]") -> None:
 
 def _cells(
     rows: Sequence[Row], first: str, second: str, xs: Sequence[float], ys: Sequence[float]
-) -> tuple["NDArray[np.float64]", "NDArray[np.bool_]"]:
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the median best loss of each cell, NaN where there is none, and what diverged."""
     found: dict[tuple[int, int], list[float]] = {}
     crossed = np.zeros((len(ys), len(xs)), dtype=np.bool_)
@@ -161,7 +158,7 @@ def _cells(
 
 
 def _draw_curves(
-    axes: "Axes",
+    axes: Axes,
     rows: Sequence[Row],
     curves: Curves,
     name: str,
@@ -190,12 +187,8 @@ def _draw_curves(
     axes.set_axisbelow(True)
 
 
-def _draw_many(
-    axes: "Axes", lines: "Sequence[NDArray[np.float64]]", colours: Sequence[Any]
-) -> None:
+def _draw_many(axes: Axes, lines: Sequence[NDArray[np.float64]], colours: Sequence[Any]) -> None:
     """Draw lines as one thing, which takes a tenth of the time."""
-    from matplotlib.collections import LineCollection
-
     if all(len(line) == 1 for line in lines):
         epochs, losses = np.concatenate(lines).T
         axes.scatter(epochs, losses, c=colours, alpha=0.6)
@@ -204,7 +197,7 @@ def _draw_many(
     axes.autoscale_view()
 
 
-def _limit(axes: "Axes", curves: "Sequence[NDArray[np.float64]]") -> None:
+def _limit(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
     """Make the axis logarithmic where losses are far apart, and end it above the first epoch's."""
     every = np.concatenate(list(curves))
     every = every[np.isfinite(every)]
@@ -220,10 +213,7 @@ def _limit(axes: "Axes", curves: "Sequence[NDArray[np.float64]]") -> None:
         axes.set_ylim(low - 0.05 * (top - low), top)
 
 
-def _colour_bar(figure: "Figure", panels: "list[Axes]", name: str, values: Sequence[float]) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import BoundaryNorm, ListedColormap
-
+def _colour_bar(figure: Figure, panels: list[Axes], name: str, values: Sequence[float]) -> None:
     edges = np.arange(len(values) + 1) - 0.5
     norm = BoundaryNorm(edges, len(values))
     shown = ScalarMappable(norm, ListedColormap(_colours(len(values))))
@@ -235,12 +225,10 @@ def _colour_bar(figure: "Figure", panels: "list[Axes]", name: str, values: Seque
 
 def _colours(count: int) -> list[tuple[float, float, float, float]]:
     """Return a colour for each value in order, from dark to light but not too light for a line."""
-    from matplotlib import colormaps
-
     return [colormaps["viridis"](place) for place in np.linspace(0.0, 0.9, count)]
 
 
-def _finite(epochs: Sequence[int], losses: Sequence[float]) -> "NDArray[np.float64]":
+def _finite(epochs: Sequence[int], losses: Sequence[float]) -> NDArray[np.float64]:
     """Return a line's points, (n, 2), with gaps where a loss cannot be drawn."""
     heights = np.asarray(losses, dtype=np.float64)
     return np.column_stack([epochs, np.where(np.abs(heights) <= 1e200, heights, np.nan)])

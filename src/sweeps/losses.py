@@ -1,7 +1,7 @@
 """The losses of all members of a sweep on a batch, and their gradients, as one computation."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -9,10 +9,8 @@ from torch.func import vmap
 from torch.nn import Parameter
 
 from ..errors import UsageError
+from ..modules.descent_module import DescentModule
 from .memory import bytes_of
-
-if TYPE_CHECKING:
-    from ..modules import DescentModule
 
 #: what the losses of members on a whole set may take at once; more members are done in parts
 EVALUATION_BYTES = 2**28
@@ -27,7 +25,7 @@ class MemberLosses:
         module: has the loss; what its parameters hold is not looked at.
     """
 
-    def __init__(self, module: "DescentModule") -> None:
+    def __init__(self, module: DescentModule) -> None:
         self._module = module
         order = {id(parameter): index for index, parameter in enumerate(module.parameters())}
         self._places = [  # one parameter may have several

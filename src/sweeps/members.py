@@ -122,6 +122,51 @@ class Members:
         }
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What was configured for a sweep.
+
+    Args:
+        optimizer: the class, and the hyperparameters that all members share, as text.
+        grid: values for each swept hyperparameter.
+        seeds: those given, or None for the seed of the run.
+    """
+
+    optimizer: tuple[str, str]
+    grid: Mapping[str, Sequence[float]]
+    seeds: Sequence[int] | None
+
+    def members(self, seed: int) -> Members:
+        """Return all members, in a run with a seed."""
+        return Members.of(self.grid, [seed] if self.seeds is None else self.seeds)
+
+    def identity(self, members: Members) -> dict[str, Any]:
+        """Return what must be the same in a run that goes on, as plain types."""
+        return {"optimizer": list(self.optimizer), **members.as_plain()}
+
+    def saved_in(self, checkpoint: Mapping[str, Any]) -> tuple[Members, dict[str, Any]]:
+        """Return the members of a checkpoint, and what it holds of them.
+
+        Raises:
+            UsageError: if it is of another sweep, or of none.
+        """
+        saved: dict[str, Any] | None = checkpoint.get("sweep")
+        if saved is None:
+            raise UsageError(
+                "the checkpoint is of a single run, and the model is a Sweep: give the last.ckpt "
+                "of a sweep, or begin a new run"
+            )
+        held = saved["identity"]
+        members = Members.of(self.grid, held["seeds"] if self.seeds is None else self.seeds)
+        for name, value in self.identity(members).items():
+            if held[name] != value:
+                raise UsageError(
+                    f"the checkpoint is of a sweep with other {name}: configure the sweep that the "
+                    "run began with, or begin a new run"
+                )
+        return members, saved
+
+
 def check_grid(kind: type, fixed: Mapping[str, Any], grid: Mapping[str, Sequence[float]]) -> None:
     """Refuse a grid that a rule cannot be swept over, before anything is trained.
 

@@ -5,19 +5,22 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.summary import hparams, scalar
 
 from ..callbacks.instrument import Instrument
+from ..drawing.curves import pixels, save_figure
 from ..errors import RunError
 from ..runs.folder import Run, device_name, run_to_write, tensorboard
 from .evaluation import table, write_rows
+from .figures import best_loss_figure, member_curves_figure
 from .record import ranked, rows_of
-
-if TYPE_CHECKING:
-    from .sweep import Sweep
+from .sweep import Sweep
 
 
 class SweepResults(Instrument):
@@ -38,7 +41,7 @@ class SweepResults(Instrument):
         self._start = time.monotonic()
         self._run = run_to_write(trainer)
 
-    def on_train_end(self, trainer: Trainer, pl_module: "Sweep") -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, pl_module: Sweep) -> None:  # type: ignore[override]
         """Write all, and print a table."""
         run = self._run
         rows = self._write(trainer, pl_module)
@@ -59,13 +62,13 @@ class SweepResults(Instrument):
     def on_exception(
         self,
         trainer: Trainer,
-        pl_module: "Sweep",  # type: ignore[override]
+        pl_module: Sweep,  # type: ignore[override]
         exception: BaseException,
     ) -> None:
         """Write what there is, for a run that ends before its time."""
         self._write(trainer, pl_module)
 
-    def _write(self, trainer: Trainer, sweep: "Sweep") -> list[dict[str, Any]] | None:
+    def _write(self, trainer: Trainer, sweep: Sweep) -> list[dict[str, Any]] | None:
         run, self._run = self._run, None
         if run is None:
             return None
@@ -85,7 +88,7 @@ class SweepResults(Instrument):
         return rows
 
     def _summary(
-        self, trainer: Trainer, sweep: "Sweep", rows: Sequence[Mapping[str, Any]]
+        self, trainer: Trainer, sweep: Sweep, rows: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
         best = ranked(rows)[0]
         seed = os.environ.get("PL_GLOBAL_SEED")
@@ -102,14 +105,11 @@ class SweepResults(Instrument):
     def _draw(
         self,
         trainer: Trainer,
-        sweep: "Sweep",
+        sweep: Sweep,
         groups: Sequence[Mapping[str, Any]],
         rows: Sequence[Mapping[str, Any]],
         run: Run,
     ) -> None:
-        from ..drawing.curves import pixels, save_figure
-        from .figures import best_loss_figure, member_curves_figure
-
         names = sweep.members.names
         curves = curves_of(groups)
         figures = {}
@@ -144,10 +144,6 @@ def curves_of(
 
 def _hparams(run: Run, names: Sequence[str], row: Mapping[str, Any]) -> None:
     """Write a member's row of HParams: an event file in a folder of its own."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.summary.writer.record_writer import RecordWriter
-    from torch.utils.tensorboard.summary import hparams, scalar
-
     metrics = {
         f"sweep/{name}": float(row[name])
         for name in ("best_loss", "last_train", "last_val")

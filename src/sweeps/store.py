@@ -26,7 +26,7 @@ class Store:
             self._kept[number] = group
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        save_atomically(group, place(self._folder, number))
+        save_atomically(group, group_file(self._folder, number))
 
     def take_over(self, count: int, folder: Path) -> None:
         """Take the first groups over from the run that this one goes on with.
@@ -39,27 +39,27 @@ class Store:
             UsageError: if one is missing.
         """
         for number in range(count):
-            self.keep(number, read(folder, number))
+            self.keep(number, read_group(folder, number))
 
     def groups(self, count: int) -> list[dict[str, Any]]:
         """Return the first groups."""
         if self._folder is None:
             return [self._kept[number] for number in range(count)]
-        return [read(self._folder, number) for number in range(count)]
+        return [read_group(self._folder, number) for number in range(count)]
 
 
-def place(folder: Path, number: int) -> Path:
+def group_file(folder: Path, number: int) -> Path:
     """Return the file of a finished group."""
     return folder / f"members_{number:05}.pt"
 
 
-def read(folder: Path, number: int) -> dict[str, Any]:
+def read_group(folder: Path, number: int) -> dict[str, Any]:
     """Read a finished group.
 
     Raises:
         UsageError: if its file is missing or damaged.
     """
-    path = place(folder, number)
+    path = group_file(folder, number)
     try:
         group: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything for a file that it did not write

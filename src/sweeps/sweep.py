@@ -1,14 +1,15 @@
 """A whole grid of hyperparameters and seeds, trained in one run."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -17,11 +18,10 @@ from ..errors import UsageError
 from ..internals.lightning import LeanModule, set_max_epochs, set_metrics, with_signature
 from ..modules.descent_module import DescentModule
 from ..runs.folder import Run
-from .data import SeedData, batches_in, drawn_with, members_that_fit
+from .data import SeedData, batches_in, members_that_fit, seeded, set_names
 from .descent import GroupDescent, hyperparameters_into, least_finite
-from .evaluation import MemberEvaluation
 from .losses import stack_seeds
-from .members import Members, check_grid
+from .members import Plan, check_grid
 from .store import Store
 
 
@@ -60,14 +60,6 @@ class Sweep(LeanModule):
             in several processes, in mixed precision, with a scheduler.
     """
 
-    #: instruments of the command line that look at one descent
-    leaves_out: ClassVar[tuple[str, ...]] = (
-        "batch_loss",
-        "learning_curves",
-        "graph_export",
-        "summary",
-    )
-
     module: DescentModule
 
     def __init__(
@@ -85,37 +77,35 @@ class Sweep(LeanModule):
         rule = optimizer([nn.Parameter(torch.zeros(()))])
         check_grid(type(rule), rule.defaults, grid)
         shared = {name: value for name, value in rule.defaults.items() if name not in grid}
-        self._rule_is = [type(rule).__name__, str(shared)]
-        self.members = Members.of(grid, [0] if seeds is None else seeds)
+        self.plan = Plan((type(rule).__name__, str(shared)), grid, seeds)
+        self.members = self.plan.members(0)
         self._make_module, self._make_optimizer = module, optimizer
-        self._grid, self._seeds, self._at_once = grid, seeds, members_at_once
-        self._evaluation: MemberEvaluation | None = None
+        self._at_once = members_at_once
 
     # --- what is trained
 
-    def draw(self, seed: int) -> DescentModule:
+    def draw(self, seed: int, trainer: Trainer) -> DescentModule:
         """Return the module as a run with a seed would have it before its first update."""
-        with drawn_with(seed):
+        with seeded(seed):
             if isinstance(self._make_module, LightningModule):
                 module = cast(DescentModule, copy.deepcopy(self._make_module))
-                for part in module.modules() if self._seeds is not None else ():
+                for part in module.modules() if self.plan.seeds is not None else ():
                     if hasattr(part, "reset_parameters"):
                         cast(nn.Linear, part).reset_parameters()
             else:
                 module = self._make_module()
-        module.trainer = self.trainer
-        module.setup("fit")
+            module.trainer = trainer
+            module.setup("fit")
         return module
 
     def setup(self, stage: str) -> None:
         """Resolve the seeds and, for a fit, stack the members of the first group."""
-        if self._seeds is None:
-            self.members = Members.of(self._grid, [torch.initial_seed()])
+        self.members = self.plan.members(torch.initial_seed())
         if stage != "fit":
             return
         _refuse(self.trainer)
         self.most_epochs = self.trainer.max_epochs
-        self.module = self.draw(self.members.seeds[0])
+        self.module = self.draw(self.members.seeds[0], self.trainer)
         if self.module._make_scheduler is not None:
             raise UsageError("a sweep keeps hyperparameters constant: leave lr_scheduler out")
         trial = getattr(self.trainer, "fast_dev_run", False)
@@ -145,7 +135,7 @@ class Sweep(LeanModule):
     def _begin(self, number: int) -> None:
         """Put the members of a group at their start."""
         self.number, group = number, self.groups[number]
-        starts = [self.draw(seed) for seed in group.seeds]
+        starts = [self.draw(seed, self.trainer) for seed in group.seeds]
         self.descent = GroupDescent(self.module, starts, group, self.module.reduction)
         self._seed_data: SeedData | None = None
         self._ready = False  # whether the rule has this group's hyperparameters
@@ -153,14 +143,6 @@ class Sweep(LeanModule):
     def configure_optimizers(self) -> Optimizer:
         """Make the rule, with a group for each parameter."""
         return self._make_optimizer([{"params": [p]} for p in self.module.parameters()])
-
-    def configure_callbacks(self) -> list[Callback]:
-        """Add what writes the results of the members, for a run with a folder."""
-        from .results import SweepResults
-
-        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]  # set outside its __init__
-        has_one = any(isinstance(one, SweepResults) for one in callbacks)
-        return [SweepResults()] if self.trainer.loggers and not has_one else []
 
     # --- training
 
@@ -226,18 +208,13 @@ class Sweep(LeanModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch of the training or the validation set to the losses of all members."""
-        if self._evaluation is not None:
-            return
-        loaders = self.trainer.val_dataloaders
-        name = list(loaders)[dataloader_idx] if isinstance(loaders, Mapping) else "val"
+        self._refuse_outside_a_fit()
+        name = set_names(self.trainer.val_dataloaders)[dataloader_idx]
         batches = self._data().next_of(name, batch_idx) if self._own_batches else [batch]
         self.descent.add_to_set(name, batches)
 
     def on_validation_epoch_end(self) -> None:
         """Log the least of the members' losses."""
-        if self._evaluation is not None:
-            self._evaluation.measure()
-            return
         counts = not self.trainer.sanity_checking  # else it is before any update, in no epoch
         losses = self.descent.losses_of_sets(keep=counts)
         least = {f"loss/least_{name}": least_finite(value) for name, value in losses.items()}
@@ -249,30 +226,19 @@ class Sweep(LeanModule):
             logger.log_metrics(row, step=self.global_step)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Leave the batch: each member is measured by itself at the end."""
-
-    def on_test_epoch_end(self) -> None:
-        """Measure each member with its last and its best parameters."""
-        if self._evaluation is None:
-            raise UsageError("the members of a sweep are tested by its folder: give --run DIR")
-        self._evaluation.measure()
-
-    def evaluate_run(
-        self, run: Run, kind: str, trainer: Trainer, data: LightningDataModule | None
-    ) -> str:
-        """Validate or test every member of a run, and write what came out into its folder.
-
-        Returns:
-            A table of the members with the least losses.
+        """Refuse: each member is measured by itself.
 
         Raises:
-            UsageError: if the run is not of this sweep.
+            UsageError: always.
         """
-        self._evaluation = MemberEvaluation(self, run, kind, trainer, data)
-        try:
-            return self._evaluation.report()
-        finally:
-            self._evaluation = None
+        self._refuse_outside_a_fit()
+
+    def _refuse_outside_a_fit(self) -> None:
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            raise UsageError(
+                "the members of a sweep are measured one by one, from the folder of their run: "
+                "descentlab.sweeps.MemberEvaluation, or --run DIR"
+            )
 
     # --- the data of each seed
 
@@ -290,19 +256,15 @@ class Sweep(LeanModule):
     def _data(self) -> SeedData:
         if self._seed_data is None:
             seeds = self.groups[self.number].seeds
-            self._seed_data = SeedData(self._datamodule, seeds, "fit", self.device)
+            self._seed_data = SeedData(self._datamodule, seeds, self.device)
         return self._seed_data
 
     # --- what a checkpoint holds
 
-    def identity(self) -> dict[str, Any]:
-        """Return what must be the same in a run that goes on, as plain types."""
-        return {"optimizer": self._rule_is, **self.members.as_plain()}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is known of the members."""
         checkpoint["sweep"] = {
-            "identity": self.identity(),
+            "identity": self.plan.identity(self.members),
             "at_once": self._cut_to,
             "most_epochs": self.most_epochs,
             "group": self.number,
@@ -316,7 +278,7 @@ class Sweep(LeanModule):
         Raises:
             UsageError: if it is of another sweep, or was cut into groups of other epochs.
         """
-        saved = self.saved_in(checkpoint)
+        self.members, saved = self.plan.saved_in(checkpoint)
         self._cut(saved["at_once"])
         if len(self.groups) > 1 and saved["most_epochs"] != self.most_epochs:
             raise UsageError(
@@ -330,28 +292,6 @@ class Sweep(LeanModule):
         }
         self.descent.go_on(saved, stacked)
         self._store.take_over(self.number, Path(str(self.trainer.ckpt_path)).parent)
-
-    def saved_in(self, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a checkpoint holds of this sweep; seeds that were not given are its seeds.
-
-        Raises:
-            UsageError: if it is of another sweep, or of none.
-        """
-        saved: dict[str, Any] | None = checkpoint.get("sweep")
-        if saved is None:
-            raise UsageError(
-                "the checkpoint is of a single run, and the model is a Sweep: give the last.ckpt "
-                "of a sweep, or begin a new run"
-            )
-        if self._seeds is None:
-            self.members = Members.of(self._grid, saved["identity"]["seeds"])
-        for name, value in self.identity().items():
-            if saved["identity"][name] != value:
-                raise UsageError(
-                    f"the checkpoint is of a sweep with other {name}: configure the sweep that the "
-                    "run began with, or begin a new run"
-                )
-        return saved
 
     def results(self) -> list[dict[str, Any]]:
         """Return what is known of the members of every group so far, for `rows_of`."""
