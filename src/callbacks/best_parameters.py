@@ -1,115 +1,161 @@
 """The best and the last parameters, and those of every epoch."""
 
+import pickle
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from ..errors import UsageError
-from ..internals.lightning import snapshot
+from ..internals.lightning import copied, snapshot
 from ..runs.folder import recording, run_to_write, save_atomically
+from ..runs.parameter_history import ParameterHistory
+from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
 
 
 class BestParameters(Instrument, Checkpoint):
     """Keep the best, the last and every epoch's parameters in memory, and write them now and then.
 
-    Written, at intervals of time, at the end, and on any exception or signal: `best.ckpt` (the
-    epoch with the least monitored value), `last.ckpt` (the last finished epoch), both of which
-    `fit --ckpt_path` goes on from, and `parameters.pt` (every epoch's parameters, stacked).
+    The best are those with the least value of the monitored metric, with the parameters that it was
+    measured with: at the end of a validation, also of one in the middle of an epoch, and for what
+    the training loop logs at the end of an epoch. This is what Lightning's `ModelCheckpoint` with
+    the same monitor keeps. Where a fit ends with other parameters than its last epoch had, as
+    weight averaging does, these are the last.
+
+    Written, at intervals of time, at the end, and on any exception or signal: `best.ckpt`,
+    `last.ckpt` (the last finished epoch), both of which `fit --ckpt_path` goes on from, and
+    `parameters.pt` (every epoch's parameters, stacked). A file of that name that a
+    `ModelCheckpoint` has written is left alone, and `ckpt_path="best"` is that one's.
     A run that resumes takes over the best and the earlier epochs of the run that it goes on with.
 
     Args:
-        monitor: the metric whose least value is best; `loss/val` where it is logged, else
+        monitor: the metric whose least value is best; `loss/val` where it is measured, else
             `loss/train`, unless named here.
         every: seconds between two writes.
         history_mb: how many megabytes of parameters of single epochs are kept at most; 0 for none.
 
     Attributes:
-        best: the checkpoint of the best epoch, or None.
+        best: the checkpoint of the best parameters, or None.
+        best_value: the least value of the metric.
+        best_epoch: the epoch in which, or at whose end, it was measured.
         last: the checkpoint of the last finished epoch, or None.
         best_model_path: where the best checkpoint is written.
 
     Raises:
-        UsageError: before training, if the folder cannot be written.
+        UsageError: before training, if the folder cannot be written; at the end of an epoch, if
+            `monitor` is not logged.
     """
 
     def __init__(
         self, monitor: str | None = None, every: float = 30.0, history_mb: float = 64.0
     ) -> None:
-        if every < 0:
-            raise UsageError(f"every must be a number of seconds >= 0, and {every} was given")
+        for name, value in (("every", every), ("history_mb", history_mb)):
+            if not value >= 0:
+                raise UsageError(f"{name} must be a number >= 0, and {value} was given")
         self.monitor = monitor
         self.every = every
         self.history_mb = history_mb
-        self.best: dict[str, Any] | None = None
-        self.last: dict[str, Any] | None = None
         self.best_model_path = ""
-        self.best_value = float("inf")
-        self.best_epoch = -1
-        self.history: dict[int, dict[str, Tensor]] = {}
-        self._bytes = 0.0
-        self._fresh = False
         self._folder = Path()
         self._next_write = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.best: dict[str, Any] | None = None
+        self.last: dict[str, Any] | None = None
+        self.best_value = float("inf")
+        self.best_epoch = -1
+        self.history = ParameterHistory(self.history_mb)
+        self._metric = self.monitor
+        self._metrics = FreshMetrics()
+        self._candidate: tuple[float, dict[str, Any]] | None = None
+        self._validated = False
+        self._fresh = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make sure, before training, that the folder can be written."""
-        run = run_to_write(trainer)
-        if stage != "fit" or run is None:
+        if stage != "fit":
             return
-        self._folder = run.checkpoints
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / ".probe").touch()
-            (self._folder / ".probe").unlink()
-        except OSError as error:
-            raise UsageError(
-                f"{self._folder} cannot be written ({error.strerror}): choose another folder with "
-                "--trainer.logger.save_dir"
-            ) from error
-        self._next_write = time.monotonic() + self.every
+        if is_new(trainer):
+            self._begin()
+        # behind other checkpoint callbacks: `ckpt_path="best"` is that of the first
+        attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        trainer.callbacks = [*(one for one in attached if one is not self), self]  # type: ignore[attr-defined]
+        run = run_to_write(trainer)
+        if run is not None:
+            self._folder = run.checkpoints
+            _check_writable(self._folder)
+            self._next_write = time.monotonic() + self.every
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the metrics so far, to know at the end which ones are measured."""
+        if fitting(trainer):
+            self._metrics.look(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the parameters, if they are the best so far."""
+        if not fitting(trainer) or getattr(trainer, "fast_dev_run", False):
+            return
+        self._validated = True
+        value = self._improvement(self._metrics.look(trainer))
+        if value is None:
+            return
+        if trainer.is_last_batch and not _saves_others(trainer):  # the epoch's end takes them
+            self._candidate = value, copied(pl_module.state_dict())
+        else:
+            self.best_value, self.best_epoch = value, trainer.current_epoch
+            self.best = snapshot(trainer)
+            self._fresh = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the parameters of the epoch that has just ended."""
         if getattr(trainer, "fast_dev_run", False):
             return
-        epoch = trainer.current_epoch
-        value = self._monitored(trainer)
-        is_best = value is not None and value < self.best_value
-        if is_best:
-            self.best_value, self.best_epoch = cast(float, value), epoch
+        measured, self._candidate = self._candidate, None
+        value = measured[0] if measured is not None else None
+        if value is None:
+            value = self._improvement(self._metrics.look(trainer))
+        if value is not None:
+            self.best_value, self.best_epoch = value, trainer.current_epoch
         self.last = snapshot(trainer)
-        if is_best:
+        if value is not None:
             self.best = self.last
-        self._remember(epoch, pl_module)
+            if measured is not None and not _equal(self.last["state_dict"], measured[1]):
+                self.best = {**self.last, "state_dict": measured[1]}
+        self._check_logged(trainer)
+        self._remember(trainer.current_epoch, pl_module)
         self._fresh = True
         if time.monotonic() >= self._next_write:
             self._write(trainer)
 
-    def _monitored(self, trainer: Trainer) -> float | None:
-        metrics = trainer.callback_metrics
-        if self.monitor is not None and self.monitor not in metrics:
-            raise UsageError(
-                f"best_parameters.monitor={self.monitor!r} is not logged: "
-                f"logged are {', '.join(sorted(metrics)) or 'no metrics'}"
-            )
-        names = (self.monitor,) if self.monitor is not None else ("loss/val", "loss/train")
-        return next((float(metrics[name]) for name in names if name in metrics), None)
+    def _improvement(self, fresh: dict[str, float]) -> float | None:
+        """Return the monitored value among those just measured, if it is the least so far."""
+        for name in () if self.monitor else ("loss/train", "loss/val"):
+            if name in fresh and self._metric in (None, "loss/train") and self._metric != name:
+                self._metric = name  # values of another metric do not compare
+                self.best, self.best_value, self.best_epoch = None, float("inf"), -1
+        value = fresh.get(self._metric or "")
+        return value if value is not None and value < self.best_value else None
+
+    def _check_logged(self, trainer: Trainer) -> None:
+        logged = trainer.callback_metrics
+        waiting = trainer.enable_validation and not self._validated
+        if self.monitor is None or self.monitor in logged or waiting:
+            return
+        raise UsageError(
+            f"best_parameters.monitor={self.monitor!r} is not logged: "
+            f"logged are {', '.join(sorted(logged)) or 'no metrics'}"
+        )
 
     def _remember(self, epoch: int, pl_module: LightningModule) -> None:
-        if self._bytes > self.history_mb * 1e6:
-            return
-        values = {name: p.detach().to("cpu", copy=True) for name, p in pl_module.named_parameters()}
-        self._bytes += sum(value.nbytes for value in values.values())
-        if self._bytes <= self.history_mb * 1e6:
-            self.history[epoch] = values
-        elif self.history_mb:
+        if not self.history.add(epoch, pl_module) and self.history_mb:
             rank_zero_warn(
                 f"parameters.pt ends before epoch {epoch}: more than best_parameters.history_mb="
                 f"{self.history_mb:g} MB of parameters; best.ckpt and last.ckpt go on"
@@ -120,20 +166,22 @@ class BestParameters(Instrument, Checkpoint):
         if not self._fresh or not recording(trainer):
             return
         self._fresh = False
+        others = _paths_of_others(trainer)
+        written = {}
         for name, checkpoint in (("best", self.best), ("last", self.last)):
-            if checkpoint is not None:
-                save_atomically(checkpoint, self._folder / f"{name}.ckpt")
-        self.best_model_path = str(self._folder / "best.ckpt") if self.best is not None else ""
-        if self.history:
-            stacked = {
-                name: torch.stack([values[name] for values in self.history.values()])
-                for name in next(iter(self.history.values()))
-            }
-            epochs = torch.tensor(list(self.history))
-            save_atomically({"epoch": epochs, **stacked}, self._folder / "parameters.pt")
+            path = self._folder / f"{name}.ckpt"
+            if checkpoint is not None and path.resolve() not in others:
+                save_atomically(checkpoint, path)
+                written[name] = str(path)
+        self.best_model_path = written.get("best", "")
+        if self.history.epochs:
+            self.history.write(self._folder / "parameters.pt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write all at the end."""
+        state = pl_module.state_dict()
+        if self.last is not None and not _equal(self.last["state_dict"], state):
+            self.last = {**self.last, "state_dict": copied(state)}
         self._write(trainer)
 
     def on_exception(
@@ -143,26 +191,77 @@ class BestParameters(Instrument, Checkpoint):
         self._write(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value and its epoch so far."""
-        return {"best_value": self.best_value, "best_epoch": self.best_epoch}
+        """Return the best value so far, its epoch, and of which metric it is."""
+        return {
+            "metric": self._metric,
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best value and its epoch; `on_train_start` finds the parameters."""
-        self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
+        """Take over the best value and its epoch; `on_train_start` finds the parameters.
+
+        Of another metric than the one that is monitored now they are left.
+        """
+        if self.monitor in (None, state_dict["metric"]):
+            self._metric = state_dict["metric"]
+            self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over what lies beside the checkpoint that the run goes on from."""
-        if trainer.ckpt_path is None or self.best_epoch < 0:
+        self._metrics.look(trainer)
+        if trainer.ckpt_path is None:
             return
         folder = Path(trainer.ckpt_path).parent
-        best = folder / "best.ckpt"
-        if best.is_file():
-            self.best = torch.load(best, map_location="cpu", weights_only=True)
-        if self.best is None or self.best["epoch"] != self.best_epoch:
-            rank_zero_warn(f"{best} is not the best of epoch {self.best_epoch}: best starts anew")
-            self.best, self.best_value, self.best_epoch = None, float("inf"), -1
+        if self.best_epoch >= 0:
+            self._take_best(folder / "best.ckpt")
         if (folder / "parameters.pt").is_file():
-            stacked = torch.load(folder / "parameters.pt", weights_only=True)
-            for row, epoch in enumerate(stacked.pop("epoch").tolist()):
-                if epoch < trainer.current_epoch:
-                    self.history[epoch] = {name: value[row] for name, value in stacked.items()}
+            self.history.read(folder / "parameters.pt")
+        self.history.forget_from(trainer.current_epoch)
+
+    def _take_best(self, path: Path) -> None:
+        self.best = None
+        if path.is_file():
+            try:
+                self.best = torch.load(path, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                rank_zero_warn(f"{path} is not read, it holds more than plain values: {error}")
+        state = (self.best or {}).get("callbacks", {}).get(self.state_key, {})
+        if (state.get("best_value"), state.get("best_epoch")) != (self.best_value, self.best_epoch):
+            rank_zero_warn(f"{path} is not the best of epoch {self.best_epoch}: best starts anew")
+            self.best, self.best_value, self.best_epoch = None, float("inf"), -1
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".probe").touch()
+        (folder / ".probe").unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written ({error.strerror}): choose another folder with "
+            "--trainer.logger.save_dir"
+        ) from error
+
+
+def _saves_others(trainer: Trainer) -> bool:
+    """Return whether a callback puts other parameters into a checkpoint than the module has."""
+    attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set outside its __init__
+    return any(is_overridden("on_save_checkpoint", one, Callback) for one in attached)
+
+
+def _paths_of_others(trainer: Trainer) -> set[Path]:
+    """Return the files that the ModelCheckpoints among the callbacks keep."""
+    kept: set[str] = set()
+    for one in trainer.checkpoint_callbacks:
+        if isinstance(one, ModelCheckpoint):
+            kept |= {one.best_model_path, one.last_model_path, *one.best_k_models}
+    return {Path(path).resolve() for path in kept if path}
+
+
+def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two states hold the same."""
+    return one.keys() == other.keys() and all(
+        torch.equal(value, other[name]) if isinstance(value, Tensor) else value == other[name]
+        for name, value in one.items()
+    )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..runs.folder import run_to_write, tensorboard
 from .batch_loss import BatchLoss
+from .fresh_metrics import is_new
 from .instrument import Instrument
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class LearningCurves(Instrument):
 
     def __init__(self, train: str = "loss/train", val: str = "loss/val") -> None:
         self.names = (train, val)
+        self._begin()
+
+    def _begin(self) -> None:
         # epoch and losses, row by row: a tensor, so that a checkpoint of it costs microseconds
         self._rows = torch.empty(0, 3, dtype=torch.float64)
         self._count = 0
@@ -55,6 +59,11 @@ class LearningCurves(Instrument):
             name: [None if math.isnan(value) else value for value in column]
             for name, column in zip(self.names, columns, strict=True)
         }
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        if stage == "fit" and is_new(trainer):
+            self._begin()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the place of the figures."""

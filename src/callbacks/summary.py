@@ -13,36 +13,89 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..runs.folder import device_name, parameter_values, run_to_write
 from .accelerator_timer import AcceleratorTimer
+from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
+
+_TAGS = {"train": "loss/train", "val": "loss/val"}
 
 
 class Summary(Instrument):
     """Write `summary.json`, log hyperparameters with the best loss, and print a table.
 
+    A run that resumes sums up all of the run: the least losses and the seconds of the part before
+    count too.
+
     Attributes:
-        least: the epoch of the least training loss and of the least validation loss, with the
-            losses: ``{"train": {"epoch", "loss"}, "val": {…}}``. Epochs count from 0.
+        least: the least training loss and the least validation loss of all that were measured, with
+            the epoch in which, or at whose end, they were, and the updates made by then:
+            ``{"train": {"epoch", "loss", "step"}, "val": {…}}``. Epochs count from 0.
+        start: the losses before any update, where the sanity check goes through all the data.
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self.least: dict[str, dict[str, Any]] = {}
+        self.start: dict[str, float] = {}
+        self._metrics = FreshMetrics()
         self._start = 0.0
-        self._before = 0  # updates of the run that this one goes on with
+        self._seconds_before = 0.0  # of the run that this one goes on with
+        self._before = 0  # updates of it
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        if stage == "fit" and is_new(trainer):
+            self._begin()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when training starts."""
+        self._metrics.look(trainer)
         self._start = time.monotonic()
         self._before = trainer.global_step
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the metrics so far, to know at the end which ones are measured."""
+        self._metrics.look(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the least losses, or those before any update."""
+        fresh = self._metrics.look(trainer)
+        if fitting(trainer):
+            self._keep(trainer, fresh)
+        elif trainer.sanity_checking and trainer.num_sanity_val_batches == trainer.num_val_batches:
+            self.start = {name: fresh[tag] for name, tag in _TAGS.items() if tag in fresh}
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the least losses."""
-        metrics = trainer.callback_metrics
-        for name in ("train", "val"):
-            value = metrics.get(f"loss/{name}")
-            if value is not None:
-                loss = float(value)
-                if name not in self.least or loss < self.least[name]["loss"]:
-                    self.least[name] = {"epoch": trainer.current_epoch, "loss": loss}
+        self._keep(trainer, self._metrics.look(trainer))
+
+    def _keep(self, trainer: Trainer, fresh: dict[str, float]) -> None:
+        for name, tag in _TAGS.items():
+            if tag in fresh and (name not in self.least or fresh[tag] < self.least[name]["loss"]):
+                self.least[name] = {
+                    "epoch": trainer.current_epoch,
+                    "loss": fresh[tag],
+                    "step": trainer.global_step,
+                }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was found so far."""
+        return {
+            "least": {name: dict(least) for name, least in self.least.items()},
+            "start": dict(self.start),
+            "seconds": self._seconds(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with what the run found before."""
+        self.least = {name: dict(least) for name, least in state_dict["least"].items()}
+        self.start = dict(state_dict["start"])
+        self._seconds_before = state_dict["seconds"]
+
+    def _seconds(self) -> float:
+        running = time.monotonic() - self._start if self._start else 0.0
+        return self._seconds_before + running
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and show what was found."""
@@ -57,15 +110,17 @@ class Summary(Instrument):
             if isinstance(logger, TensorBoardLogger) and best and pl_module.hparams:
                 logger.log_hyperparams(dict(pl_module.hparams), {"best/loss": best["loss"]})
         print(self.table(trainer, report, run.folder))
+        self._seconds_before, self._start = self._seconds(), 0.0
 
     def report(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return the content of `summary.json`."""
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
-            "least": {name: self.least.get(name) for name in ("train", "val")},
+            "least": {name: self.least.get(name) for name in _TAGS},
+            "start": {name: self.start.get(name) for name in _TAGS},
             "parameters": parameter_values(pl_module),
             "steps": trainer.global_step,
-            "seconds": round(time.monotonic() - self._start, 3),
+            "seconds": round(self._seconds(), 3),
             "seed": None if seed is None else int(seed),
             "device": device_name(pl_module.device),
         }
@@ -73,12 +128,16 @@ class Summary(Instrument):
     def table(self, trainer: Trainer, report: dict[str, Any], folder: Path) -> str:
         """Return the table that ends a fit."""
         rows = [
-            (f"least {label} loss", f"{least['loss']:.6g} at epoch {least['epoch']}")
+            (
+                f"least {label} loss",
+                f"{least['loss']:.6g} at epoch {least['epoch']}{self._rose(name)}",
+            )
             for name, label in (("train", "training"), ("val", "validation"))
             if (least := report["least"][name])
         ]
         rows += [(name, _short(value)) for name, value in report["parameters"].items()]
-        made = f"{report['steps'] - self._before} in {report['seconds']:.1f} s"
+        seconds = report["seconds"] - self._seconds_before
+        made = f"{report['steps'] - self._before} in {seconds:.1f} s"
         before = f", {self._before} before" if self._before else ""
         rows.append(("updates", f"{made} on {report['device']}{before}"))
         rows += [
@@ -91,6 +150,13 @@ class Summary(Instrument):
         rows.append(("to see it", f"{_command('tensorboard')} --logdir {folder.parent}"))
         rows.append(("to test it", f"{_command('descentlab')} test --run {folder}"))
         return "\n" + "\n".join(f"{name:<22}{value}" for name, value in rows)
+
+    def _rose(self, name: str) -> str:
+        """Return what is to be said of a loss that was never below its start."""
+        start = self.start.get(name)
+        if start is None or self.least[name]["loss"] <= start:
+            return ""
+        return f", worse than at the start ({start:.6g})"
 
 
 def _short(value: Any) -> str:

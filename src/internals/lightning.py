@@ -153,7 +153,7 @@ def snapshot(trainer: Trainer) -> dict[str, Any]:
     """Return a checkpoint that shares no memory with the trainer; to be called in all processes."""
     if SPEED_TRICKS:
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-        return cast(dict[str, Any], _copied(checkpoint))
+        return cast(dict[str, Any], copied(checkpoint))
     with TemporaryDirectory() as folder:
         path = trainer.strategy.broadcast(Path(folder) / "snapshot.ckpt")
         trainer.save_checkpoint(path)
@@ -162,13 +162,14 @@ def snapshot(trainer: Trainer) -> dict[str, Any]:
         return loaded
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """Return a state with clones of its tensors."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     if type(value) in (list, tuple):  # a sweep's are long, and of numbers
-        return type(value)(x if type(x) in (int, float, str) else _copied(x) for x in value)
+        return type(value)(x if type(x) in (int, float, str) else copied(x) for x in value)
     return value
 
 

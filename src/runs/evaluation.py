@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .folder import Run, parameter_values
+from .parameter_history import read_history
 
 EVALUATIONS = ("validate", "test", "predict")
 
@@ -175,11 +176,11 @@ def _after_epoch(run: Run, epoch: int) -> dict[str, Tensor]:
     history = run.checkpoints / "parameters.pt"
     if not history.is_file():
         raise UsageError(f"--epoch {epoch}: {history} is missing: no epochs were kept")
-    stacked = torch.load(history, map_location="cpu", weights_only=True)
-    epochs = stacked.pop("epoch").tolist()
+    epochs = read_history(history)
     if epoch not in epochs:
-        raise UsageError(f"--epoch {epoch}: {history} holds epochs {epochs[0]} to {epochs[-1]}")
-    return {name: rows[epochs.index(epoch)] for name, rows in stacked.items()}
+        first, last = min(epochs), max(epochs)
+        raise UsageError(f"--epoch {epoch}: {history} holds epochs {first} to {last}")
+    return epochs[epoch]
 
 
 def _by_short_name(column: Mapping[str, Any]) -> dict[str, Any]:

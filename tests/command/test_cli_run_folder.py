@@ -85,7 +85,7 @@ def test_without_a_logger_there_is_no_run_folder(command, here):
 def test_the_summary_has_its_form_and_its_figures(finished):
     run = finished / RUN
     summary = json.loads((run / "summary.json").read_text())
-    assert list(summary) == ["least", "parameters", "steps", "seconds", "seed", "device"]
+    assert list(summary) == ["least", "start", "parameters", "steps", "seconds", "seed", "device"]
     assert summary["parameters"] == parameters(run)
     assert summary["steps"] == 4  # 48 training rows in batches of 32, 2 epochs
     assert summary["seed"] == 42
