@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from .command.imports import never_from, run_folders
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
@@ -23,9 +25,10 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
-    with _leaving_at_once():
-        from .command.process import run
-    return run(words)
+    with never_from(run_folders(words)):
+        with _leaving_at_once():
+            from .command.process import run
+        return run(words)
 
 
 @contextmanager

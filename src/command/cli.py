@@ -21,8 +21,10 @@ from ..runs.folder import Run, recording
 from ..runs.logger import RunLogger
 from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
-from .configs import DEFAULTS, experiment, find
-from .messages import Parser, cause, known
+from .configs import DEFAULTS, experiment
+from .messages import cause, known
+from .parser import Parser, class_defaults
+from .words import expand
 
 #: the callbacks of every fit, each with a flag of its own: `--graph_export null`
 INSTRUMENTS = {
@@ -68,8 +70,7 @@ class DescentCLI(LightningCLI):
     """LightningCLI with the shipped configs, the instruments, and evaluation of whole runs."""
 
     def __init__(self, args: Sequence[str]) -> None:
-        self.words = expand_run(list(args))
-        self.words, self.configs = expand_configs(self.words)
+        self.words, self.configs = expand(list(args))
         defaults = {"default_config_files": [str(DEFAULTS)]}
         commands = {name: {**defaults, "description": ABOUT[name]} for name in self.subcommands()}
         super().__init__(
@@ -103,31 +104,38 @@ class DescentCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that were given, whatever this process was started with."""
-        self.config = parser.parse_args(args)
+        with class_defaults():
+            self.config = parser.parse_args(args)
+        path = self.config[self.config["subcommand"]].get("ckpt_path")
+        if path is not None and "://" in path:
+            raise UsageError(f"--ckpt_path {path}: only files of this machine are read: fetch it")
 
     def _parse_ckpt_path(self) -> None:
         """Take nothing from a checkpoint but its state: what is configured always wins."""
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the instruments and what `fit` does at its end."""
-        for name, kind in INSTRUMENTS.items():
-            default = {"class_path": f"{kind.__module__}.{kind.__name__}"}
-            about = f"{_first(kind)} (null for none)."
-            parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
-        parser.add_argument(
-            "--test_after_fit",
-            type=bool,
-            default=False,
-            help="Whether `fit` ends with `test --run`.",
-        )
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the commands, each with the arguments of its Trainer method that are no flags.
+
+        Checkpoints are always read with `weights_only`.
+        """
+        commands = LightningCLI.subcommands()
+        return {name: {*skipped, "weights_only"} for name, skipped in commands.items()}
 
     def _prepare_subcommand_parser(
         self, klass: type, subcommand: str, **kwargs: Any
     ) -> LightningArgumentParser:
+        """Add what one command alone has: the instruments of `fit`, the run of an evaluation."""
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand in EVALUATIONS:
             parser.add_argument("--run", type=str | None, default=None, help=RUN_HELP)
             parser.add_argument("--epoch", type=int | None, default=None, help=EPOCH_HELP)
+            return parser
+        for name, kind in INSTRUMENTS.items():
+            default = {"class_path": f"{kind.__module__}.{kind.__name__}"}
+            about = f"{_first(kind)} (null for none)."
+            parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
+        parser.add_argument("--test_after_fit", type=bool, default=False, help=TEST_HELP)
         return parser
 
     def before_instantiate_classes(self) -> None:
@@ -215,7 +223,7 @@ class DescentCLI(LightningCLI):
         if isinstance(self.model, modules.DescentModule):
             self.model.check_chunk(getattr(self.datamodule, "chunk", 1))
         path = self._get(self.config_init, "ckpt_path")
-        if path is not None and "://" not in path:
+        if path is not None:
             checkpoint = read_checkpoint(Path(path))
             if "optimizer_states" not in checkpoint:
                 raise UsageError(
@@ -225,8 +233,13 @@ class DescentCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train; a run that fails says where what it finished is, and leaves no empty folder."""
+        path = kwargs.pop("ckpt_path", None)
+        if (
+            path is not None
+        ):  # Lightning takes a relative path that begins with "http" for an address
+            kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
         try:
-            with loading(kwargs.get("ckpt_path")):
+            with loading(path):
                 self.trainer.fit(**kwargs)
             if not self._training_began:
                 raise UsageError(
@@ -282,6 +295,11 @@ class DescentCLI(LightningCLI):
 
     def _evaluate(self, **kwargs: Any) -> None:
         if not self._trained:
+            if kwargs.get("ckpt_path"):
+                raise UsageError(
+                    f"--ckpt_path {kwargs['ckpt_path']}: {type(self.model).__name__} is not "
+                    "trained, so a checkpoint holds nothing for it: leave it out"
+                )
             getattr(self.trainer, str(self.subcommand))(**kwargs)
             return
         folder, epoch = (self._get(self.config_init, key) for key in ("run", "epoch"))
@@ -315,6 +333,7 @@ ABOUT = {
     "predict": "Write the predictions of the last and the best parameters (--run DIR).",
 }
 RUN_HELP = "The folder of a run: its config is taken, and its last and best parameters."
+TEST_HELP = "Whether `fit` ends with `test --run`."
 EPOCH_HELP = "With --run: the parameters after this epoch too (epochs count from 0)."
 
 
@@ -332,47 +351,3 @@ def _about_trainer(accelerator: Any, error: Exception) -> str:
 
 def _first(kind: type) -> str:
     return (kind.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")
-
-
-def _value_of(words: list[str], index: int) -> tuple[str, str, int]:
-    """Return the flag at a place, its value, and how many words they take."""
-    flag, equals, value = words[index].partition("=")
-    if equals:
-        return flag, value, 1
-    return flag, words[index + 1] if index + 1 < len(words) else "", 2
-
-
-def expand_run(words: list[str]) -> list[str]:
-    """Put the config of `--run DIR` before the other words, so that those override it.
-
-    Raises:
-        UsageError: if the folder holds no run.
-    """
-    for index in reversed(range(1, len(words))):  # the last one wins, as for any flag
-        flag, value, _ = _value_of(words, index)
-        if flag == "--run" and words[0] in EVALUATIONS:
-            if not value or value.startswith("--"):
-                raise UsageError("--run: give the folder of a run, as `fit` named it at its end")
-            config = Run(Path(value)).config
-            if not config.is_file():
-                raise UsageError(
-                    f"--run {value}: there is no run ({config} is missing): give the folder that "
-                    "`fit` named at its end"
-                )
-            return [words[0], "--config", str(config), *words[1:]]
-    return words
-
-
-def expand_configs(words: list[str]) -> tuple[list[str], list[Path]]:
-    """Replace the names of shipped configs by their paths; return the words and the paths."""
-    expanded, paths, index = [], [], 0
-    while index < len(words):
-        flag, value, taken = _value_of(words, index)
-        if flag in ("--config", "-c") and value:
-            paths.append(find(value))
-            expanded += [flag, str(paths[-1])]
-            index += taken
-        else:
-            expanded.append(words[index])
-            index += 1
-    return expanded, paths

@@ -5,10 +5,8 @@ import inspect
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import NoReturn
 
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -34,22 +32,6 @@ TYPES = {
     "NoneType": "null",
     "tuple": "a list",
 }
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one sentence each."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message as a UsageError; a nested parser leaves it to the one around it.
-
-        Raises:
-            UsageError: always, except in a nested parser.
-        """
-        if not self.exit_on_error:
-            super().error(message, ex)
-        usage = cause(ex)
-        parser = getattr(ex, "subcommand_parser", None) or self
-        raise UsageError(str(usage) if usage else sentence(message, parser._option_string_actions))
 
 
 def cause(error: BaseException | None) -> UsageError | None:

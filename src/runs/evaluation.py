@@ -129,7 +129,7 @@ class Evaluation:
 
     def _measured(self, path: Path) -> dict[str, Any]:
         """Load a checkpoint's parameters and run the loop over the data."""
-        return {"epoch": read_checkpoint(path)["epoch"], **self._loop(str(path))}
+        return {"epoch": read_checkpoint(path)["epoch"], **self._loop(str(path.absolute()))}
 
     def _loop(self, path: str | None) -> dict[str, Any]:
         loop = getattr(self.trainer, self.kind)

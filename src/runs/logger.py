@@ -41,7 +41,13 @@ class RunLogger(TensorBoardLogger):
     def __init__(
         self, save_dir: str = "logs", name: str | None = None, version: int | str | None = None
     ) -> None:
-        super().__init__(save_dir, name=name or "run", version=version, default_hp_metric=False)
+        name = name or "run"
+        if "://" in str(save_dir):
+            raise UsageError(f"save_dir = {save_dir} is an address: give a folder of this machine")
+        for key, part in (("name", name), ("version", str(version))):
+            if Path(part).is_absolute() or ".." in Path(part).parts:
+                raise UsageError(f"{key} = {part} is outside save_dir = {save_dir}: give a name")
+        super().__init__(save_dir, name=name, version=version, default_hp_metric=False)
         self._number = version
         self._writing = False
         self._table: ExperimentWriter | None = None

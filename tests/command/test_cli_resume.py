@@ -103,14 +103,15 @@ def test_a_scheduler_may_come_and_go(command, here):
 
 
 def test_every_hyperparameter_that_changes_is_noted(command, here):
-    words = (*TOY, "--model.optimizer", "Momentum", "--model.optimizer.momentum")
+    optimizer = ("--model.optimizer", "Momentum", "--model.optimizer.lr", "0.2")
+    words = (*TOY, *optimizer, "--model.optimizer.momentum")
     command(*words, "0.5", "--trainer.max_epochs", "2")
     outcome = command(*words, "0.9", "--trainer.max_epochs", "3", "--ckpt_path", LAST)
     assert "momentum: 0.5 in the checkpoint, 0.9 as configured: 0.9 is used" in outcome.out
     value, buffer = 1.0, 0.0
     for momentum in (0.0, 0.5, 0.9):
         buffer = momentum * buffer + 2 * value
-        value -= 0.2 * buffer  # the config's rate
+        value -= 0.2 * buffer
     assert theta(f"{LOG}/version_1")[0] == pytest.approx(value, rel=FLOAT64)
 
 

@@ -1,0 +1,164 @@
+"""The parser of the command: what a key may name, and errors of one sentence.
+
+Private names of others that this folder relies on, and what for:
+
+- jsonargparse's `ActionTypeHint` and its `_typehint`: the type of a key, to hold a value against;
+  `discard_init_args_on_class_path_change`: where it carries options over to another class;
+  `_option_string_actions`: all flags, for the nearest to a wrong one.
+- LightningCLI's `_get`: a value of the command's configuration; `_prepare_subcommand_parser`: flags
+  of one command alone; `_parse_ckpt_path`: where it would let a checkpoint's hyper-parameters win;
+  `_set_seed`: where a seed is refused; `_instantiate_trainer`: the trainer of given settings.
+"""
+
+import pydoc
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import _typehints as typehints
+from lightning.pytorch.cli import LightningArgumentParser
+
+from ..errors import UsageError
+from .messages import cause, sentence
+
+# what a config names is looked at, and refused where it is a door to the machine (os, subprocess,
+# builtins.exec, …), before it is imported; a class named where none is asked for stays a dictionary
+set_parsing_settings(import_path_denylist=[], instantiate_subclass_spec_in_any=False)
+
+
+class Parser(LightningArgumentParser):
+    """A parser that calls only what a key is for, and whose errors are one sentence each."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the message as a UsageError; a nested parser leaves it to the one around it.
+
+        Raises:
+            UsageError: always, except in a nested parser.
+        """
+        if not self.exit_on_error:
+            super().error(message, ex)
+        usage = cause(ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        raise UsageError(str(usage) if usage else sentence(message, parser._option_string_actions))
+
+    def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:
+        """Make what a configuration names, once each is known to be of the kind that its key takes.
+
+        Raises:
+            UsageError: if one is not.
+        """
+        for action in self._actions:
+            if isinstance(action, typehints.ActionTypeHint):
+                for value in _named(namespace.get(action.dest)):
+                    check_kind(action.dest, value, action._typehint)
+        made: Namespace = super().instantiate(namespace, *args, **kwargs)
+        return made
+
+
+def _named(value: Any) -> Iterator[Any]:
+    """Return the classes with their options, and the functions, in the value of a key."""
+    if isinstance(value, Namespace | Mapping):
+        if isinstance(value.get("class_path"), str):
+            yield value
+        else:
+            for each in value.values():
+                yield from _named(each)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for each in value:
+            yield from _named(each)
+    elif callable(value):
+        yield value
+
+
+def check_kind(key: str, value: Any, type_: Any) -> None:
+    """Refuse what is not of the kind that a key takes, before any of it is called.
+
+    A key that takes instances takes their subclasses, and functions annotated to return one. A key
+    that takes a function takes a function that is annotated to return the right kind, a class of
+    that kind, and a class whose `__call__` is annotated so; a function with options is none.
+
+    Args:
+        key: its name, for the message.
+        value: a class path with its options, or a function.
+        type_: what the key is annotated with.
+
+    Raises:
+        UsageError: naming the value and what it has to be.
+    """
+    parts = _parts(type_)
+    instances = tuple(part for part in parts if isinstance(part, type))
+    results = tuple(_returned(part) for part in parts if _is_callable(part))
+    if not callable(value):
+        path = value["class_path"]
+        value = pydoc.locate(path)
+        accepted = (
+            issubclass(value, _flat(instances + results)) or _gives(value.__call__, results)
+            if isinstance(value, type)
+            else _gives(value, instances)
+        )
+    else:
+        path = f"{value.__module__}.{getattr(value, '__qualname__', value)}"
+        accepted = isinstance(value, type) or not results or _gives(value, results)
+    if not accepted:
+        kinds = " or ".join(kind.__name__ for kind in _flat(instances + results))
+        raise UsageError(
+            f"{key}: {path} is not what is asked for: give a class of {kinds}, or a function that "
+            f"is annotated to return one"
+        )
+
+
+def _parts(type_: Any) -> tuple[Any, ...]:
+    """Return the alternatives of a union, and those inside lists and the like."""
+    origin = typing.get_origin(type_)
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        return tuple(part for each in typing.get_args(type_) for part in _parts(each))
+    if isinstance(origin, type) and not _is_callable(type_):
+        return tuple(part for each in typing.get_args(type_) for part in _parts(each))
+    return (type_,)
+
+
+def _is_callable(type_: Any) -> bool:
+    return type_ is Callable or typing.get_origin(type_) in (Callable, types.FunctionType)
+
+
+def _returned(type_: Any) -> Any:
+    arguments = typing.get_args(type_)
+    return arguments[-1] if arguments else typing.Any
+
+
+def _flat(kinds: tuple[Any, ...]) -> tuple[type, ...]:
+    return tuple(part for kind in kinds for part in _parts(kind) if isinstance(part, type))
+
+
+def _gives(function: Any, kinds: tuple[Any, ...]) -> bool:
+    """Return whether a function is annotated to return one of the kinds."""
+    try:
+        returned = typing.get_type_hints(function).get("return")
+    except (TypeError, NameError):
+        return False
+    return isinstance(returned, type) and issubclass(returned, _flat(kinds))
+
+
+@contextmanager
+def class_defaults() -> Iterator[None]:
+    """Have a key whose class is changed start from the new class's defaults, inside.
+
+    jsonargparse carries over all options that the new class has too, defaults of the old one with
+    them: Adadelta would have got the learning rate of gradient descent.
+    """
+
+    def forget(parser: Any, before: Any, value: Any) -> None:
+        if before and before.get("class_path") and before.get("init_args"):
+            kinds = {pydoc.locate(each["class_path"]) for each in (before, value)}
+            if len(kinds) > 1:
+                before["init_args"] = Namespace()  # type: ignore[no-untyped-call]  # has no types
+
+    carry_over = typehints.discard_init_args_on_class_path_change
+    typehints.discard_init_args_on_class_path_change = forget
+    try:
+        yield
+    finally:
+        typehints.discard_init_args_on_class_path_change = carry_over

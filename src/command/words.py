@@ -1,0 +1,113 @@
+"""The words of a command before they are parsed: what `--run` and `--config` stand for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .. import modules
+from ..errors import UsageError
+from ..runs.evaluation import EVALUATIONS
+from ..runs.folder import Run
+from .configs import find
+from .imports import flag_at
+
+COMMANDS = ("fit", *EVALUATIONS)
+
+#: what an evaluation takes from the `trainer` of a config, where it is a plain value
+TRAINER_KEYS = ("accelerator", "devices", "precision")
+
+#: what an evaluation does not make: keys of a config, and of a descentlab module in it
+FIT_KEYS = (
+    *("batch_loss", "learning_curves", "graph_export", "accelerator_timer", "progress"),
+    *("best_parameters", "summary", "test_after_fit", "ckpt_path", "weights_only"),
+)
+DESCENT_KEYS = ("optimizer", "lr_scheduler")
+
+
+def expand(words: list[str]) -> tuple[list[str], list[Path]]:
+    """Put configs in the place of `--run DIR` and of the names of shipped configs.
+
+    Args:
+        words: a command, the flags of which come after it.
+
+    Returns:
+        The words to parse, and the paths of the configs. For an evaluation of a run or of a
+        checkpoint a config is replaced by the part of it that an evaluation needs.
+
+    Raises:
+        UsageError: if there is no such run or config.
+    """
+    if words and flag_at(words, 0)[0] in ("--config", "-c"):
+        raise UsageError(f"{words[0]} comes after the command: descentlab fit --config NAME")
+    flags = {flag_at(words, place)[0] for place in range(len(words))} & {"--run", "--ckpt_path"}
+    evaluates = words[:1] != ["fit"]
+    if evaluates and len(flags) == 2:
+        raise UsageError("--run and --ckpt_path: give one: a run has checkpoints of its own")
+    reduced = evaluates and len(flags) == 1
+    words, index = _expand_run(words), 0
+    expanded: list[str] = []
+    paths: list[Path] = []
+    while index < len(words):
+        flag, value, taken = flag_at(words, index)
+        if flag in ("--config", "-c") and value:
+            paths.append(find(value))
+            expanded += [flag, for_evaluation(paths[-1]) if reduced else str(paths[-1])]
+            index += taken
+        else:
+            expanded.append(words[index])
+            index += 1
+    return expanded, paths
+
+
+def _expand_run(words: list[str]) -> list[str]:
+    """Put the config of `--run DIR` before the other words, so that those override it."""
+    for index in reversed(range(1, len(words))):  # the last one wins, as for any flag
+        flag, value, _ = flag_at(words, index)
+        if flag == "--run" and words[0] in EVALUATIONS:
+            if not value or value.startswith("--"):
+                raise UsageError("--run: give the folder of a run, as `fit` named it at its end")
+            config = Run(Path(value)).config
+            if not config.is_file():
+                raise UsageError(
+                    f"--run {value}: there is no run ({config} is missing): give the folder that "
+                    "`fit` named at its end"
+                )
+            return [words[0], "--config", str(config), *words[1:]]
+    return words
+
+
+def for_evaluation(path: Path) -> str:
+    """Return the part of a config that an evaluation needs, as YAML.
+
+    These are the module, its data, the seed, and of the trainer where and in which precision it
+    computes. Whatever else a config names is not even imported.
+
+    Args:
+        path: of a config.
+    """
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    kept = {key: value for key, value in content.items() if key not in FIT_KEYS}
+    trainer = content.get("trainer")
+    if isinstance(trainer, Mapping):
+        plain = {key: trainer[key] for key in TRAINER_KEYS if key in trainer}
+        kept["trainer"] = {k: v for k, v in plain.items() if isinstance(v, str | int | list)}
+    if "model" in kept:
+        kept["model"] = _without_descent(kept["model"])
+    return yaml.safe_dump(kept, sort_keys=False)
+
+
+def _without_descent(value: Any) -> Any:
+    """Leave out what a descentlab module would train with, at any depth."""
+    if isinstance(value, list):
+        return [_without_descent(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    kept = {key: _without_descent(each) for key, each in value.items()}
+    home, _, name = str(kept.get("class_path")).rpartition(".")
+    ours = (f"{home}.").startswith((".", "descentlab.modules.")) and name in modules.__all__
+    arguments = kept.get("init_args")
+    if ours and isinstance(arguments, dict):
+        kept["init_args"] = {k: v for k, v in arguments.items() if k not in DESCENT_KEYS}
+    return kept
