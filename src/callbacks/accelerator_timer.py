@@ -11,7 +11,6 @@ from lightning.pytorch import LightningModule, Trainer
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
 from ..runs.folder import device_name, run_to_write
-from .batch_loss import losses_of
 from .instrument import Instrument
 
 
@@ -50,6 +49,7 @@ class AcceleratorTimer(Instrument):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin anew."""
         self.step_seconds, self.epoch_seconds, self._seen = [], [], 0
+        self._step = trainer.global_step
         call_again(self, "on_train_batch_end")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -63,8 +63,10 @@ class AcceleratorTimer(Instrument):
         if len(self.step_seconds) >= self.steps:
             return
         now = _now(pl_module.device)
-        losses = losses_of(outputs)
-        updates = 1 if losses is None else losses.numel()
+        step, self._step = self._step, trainer.global_step
+        updates = self._step - step
+        if not updates:  # the next batch is of the same update
+            return
         if self._seen >= self.warmup:
             self.step_seconds += [(now - self._last_step) / updates] * updates
         self._seen += updates

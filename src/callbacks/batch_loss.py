@@ -1,17 +1,23 @@
 """The loss of every update, in order."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
-from typing import Any, TextIO, cast
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TextIO
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.optim import LBFGS, Optimizer
 
 from ..datamodules import Chunk
-from ..errors import RunError, UsageError
-from ..internals.lightning import batches_trained
+from ..errors import RunError
+from ..optimizers import Rule
 from ..runs.folder import log_series, run_to_write
+from .fresh_metrics import is_new
 from .instrument import Instrument
 
 FLUSH_EVERY = 64  # updates: so long may a loss that is not finite go unseen within an epoch
@@ -20,120 +26,179 @@ FLUSH_EVERY = 64  # updates: so long may a loss that is not finite go unseen wit
 class BatchLoss(Instrument):
     """Keep the loss of every update, write all once an epoch, and stop when one is not finite.
 
-    A loss belongs to the parameters before its update: step k is the loss after k updates.
+    A row is an update. Its loss is that of its batch with the parameters before the update, and
+    its step the number of updates made before it, which is `trainer.global_step` then, the axis of
+    `metrics.csv` and of TensorBoard. So:
+
+    - where `accumulate_grad_batches` makes one update of several batches, their mean loss, as the
+      module gave it (Lightning hands on a fraction);
+    - where an optimizer calls its closure several times an update (LBFGS), the loss of the first
+      call;
+    - where one training step makes several updates by hand, one row with the step of the first;
+    - where a training step gives no loss (`None` skips a batch), no row.
+
     Written: `batch_losses.csv` (epoch, step, loss) in the run's folder, and `loss/batch` in
-    TensorBoard. Losses stay on their device until they are fetched, many at a time.
+    TensorBoard. Losses stay on their device until they are fetched, many at a time. A second fit of
+    one trainer goes on with the rows of the first, a second trainer begins anew.
 
     Args:
         stop_if_not_finite: whether a NaN or infinite loss ends the run.
 
     Attributes:
         losses: the losses of this fit so far, in order.
+        steps: the step of each.
         first_step: the number of updates before this fit; not 0 where it resumed.
+        updates_per_epoch: how many updates the last finished epoch had.
 
     Raises:
         RunError: if a loss is not finite, with the step, the last finite loss and, where the
             module knows its curvature, the bound on the learning rate.
-        UsageError: if the module's `training_step` gives no loss.
     """
 
     def __init__(self, stop_if_not_finite: bool = True) -> None:
         self.stop_if_not_finite = stop_if_not_finite
+        self._begin()
+
+    def _begin(self) -> None:
         self.losses: list[float] = []
+        self.steps: list[int] = []
         self.first_step = 0
-        self._pending: list[Tensor] = []
+        self.updates_per_epoch = 0
+        self._pending: list[tuple[int, Tensor]] = []  # the first step, and the losses from it on
         self._written = 0
-        self._before = 0  # updates of the run that this one goes on with
+        self._path: Path | None = None
         self._file: TextIO | None = None
+        self._batch: Any = None
+        self._told = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        if stage == "fit" and is_new(trainer):
+            self._begin()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the file."""
-        self.losses, self._pending, self._written = [], [], 0
-        self.first_step = self._before or batches_trained(trainer)
-        self._before = 0
+        """Open the file, and see whether an update may call its closure several times."""
+        self._step = trainer.global_step
+        kept = bisect_left(self.steps, self._step)
+        del self.losses[kept:], self.steps[kept:]
+        self.first_step = self.steps[0] if self.steps else self._step
+        self._written = kept
+        self._pending.clear()
+        self._accumulated: list[Tensor] = []
+        self._first_call: Tensor | None = None
+        if pl_module.automatic_optimization and not all(map(_calls_once, trainer.optimizers)):
+            self.on_before_backward = self._keep_first_call  # type: ignore[method-assign]  # for these alone: a hook costs 3 µs an update
         run = run_to_write(trainer)
         if run is not None:
-            run.folder.mkdir(parents=True, exist_ok=True)
-            self._file = run.batch_losses.open("w")
-            self._file.write("epoch,step,loss\n")
+            self._file = self._open(run.batch_losses)
+
+    def _open(self, path: Path) -> TextIO:
+        """Open the file, with the rows in it that are of this trainer, and of updates before."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = path.read_text().splitlines()[1:] if path == self._path and path.exists() else []
+        self._path = path
+        file = path.open("w")
+        file.write("epoch,step,loss\n")
+        file.writelines(f"{row}\n" for row in rows if int(row.split(",")[1]) < self._step)
+        return file
+
+    def _keep_first_call(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        if self._first_call is None:
+            self._first_call = loss.detach()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note where the epoch starts."""
+        self._epoch_step, self._epoch_row = trainer.global_step, len(self.losses)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss of one update."""
-        loss = losses_of(outputs)
-        if loss is None:
-            raise UsageError(
-                f"{type(pl_module).__name__}.training_step gives no loss, so that BatchLoss has "
-                "nothing to keep: return the loss, or a dict with the key 'loss'"
-            )
-        self._pending.append(loss.reshape(-1))
-        if len(self._pending) >= FLUSH_EVERY:
-            self._fetch(trainer, pl_module, batch)
+        """Keep the loss of one update, if one was made."""
+        if self._first_call is not None:
+            outputs, self._first_call = self._first_call, None
+        loss = losses_of(trainer, outputs, batch)
         self._batch = batch
-
-    def _fetch(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
-        """Bring the pending losses over from their device, and look at them."""
-        if not self._pending:
+        if loss is not None:
+            self._accumulated.append(loss.reshape(-1))
+        step, self._step = self._step, trainer.global_step
+        if step == self._step or not self._accumulated:
             return
-        fetched = torch.cat(self._pending).tolist()
+        one = len(self._accumulated) == 1
+        loss = self._accumulated[0] if one else torch.cat(self._accumulated).mean().reshape(1)
+        self._accumulated.clear()
+        self._pending.append((step, loss))
+        if len(self._pending) >= FLUSH_EVERY:
+            self._fetch(trainer, pl_module)
+
+    def _fetch(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the pending losses over from their device, and look at them."""
+        fresh = self._take_pending()
+        if self.stop_if_not_finite and not math.isfinite(math.fsum(fresh)):
+            self._stop_if_any(trainer, pl_module)
+
+    def _take_pending(self) -> list[float]:
+        if not self._pending:
+            return []
+        fetched: list[float] = torch.cat([losses for _, losses in self._pending]).tolist()
+        for step, losses in self._pending:
+            self.steps += range(step, step + losses.numel())
         self._pending.clear()
         self.losses += fetched
-        if self.stop_if_not_finite and not math.isfinite(math.fsum(fetched)):
-            self._stop_if_any(trainer, pl_module, batch)
+        return fetched
 
-    def _stop_if_any(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
+    def _stop_if_any(self, trainer: Trainer, pl_module: LightningModule) -> None:
         bad = next((i for i, loss in enumerate(self.losses) if not math.isfinite(loss)), None)
         if bad is None:
             return
-        step = self.first_step + bad
         before = (
             f"the last finite loss was {self.losses[bad - 1]:.6g}" if bad else "it was the first"
         )
         raise RunError(
-            f"the loss at step {step} (epoch {trainer.current_epoch}) is {self.losses[bad]}: "
-            f"{before}{_bound(trainer, pl_module, batch)}"
+            f"the loss at step {self.steps[bad]} (epoch {trainer.current_epoch}) is "
+            f"{self.losses[bad]}: {before}{_bound(trainer, pl_module, self._batch)}"
         )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the losses before anything is measured with the parameters that they led to."""
-        self._fetch(trainer, pl_module, getattr(self, "_batch", None))
+        self._fetch(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's losses."""
-        self._fetch(trainer, pl_module, self._batch)
+        if trainer.global_step == self._epoch_step and not pl_module.automatic_optimization:
+            first = self.steps[-1] + 1 if self.steps else self._step
+            self._pending += enumerate(self._accumulated, start=first)  # of updates not counted
+            self._accumulated.clear()
+        self._fetch(trainer, pl_module)
+        self.updates_per_epoch = len(self.losses) - self._epoch_row
+        if not self.losses and not self._told:
+            self._told = True
+            rank_zero_warn(
+                f"{type(pl_module).__name__}.training_step gives no loss, so that BatchLoss has "
+                "nothing to keep: return the loss, or a dict with the key 'loss'"
+            )
         self._write(trainer)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Write what there is, for a run that ends before its time."""
-        if self._pending:
-            self.losses += torch.cat(self._pending).tolist()
-            self._pending.clear()
+        self._take_pending()
         self._write(trainer)
         self._close()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the number of updates so far."""
-        return {"updates": self.first_step + len(self.losses) + sum(map(len, self._pending))}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting where the run was."""
-        self._before = state_dict["updates"]
 
     def _write(self, trainer: Trainer) -> None:
         if self._file is None:
             return
-        fresh = self.losses[self._written :]
-        first = self.first_step + self._written
         epoch = trainer.current_epoch
-        self._file.writelines(
-            f"{epoch},{step},{loss!r}\n" for step, loss in enumerate(fresh, start=first)
-        )
+        new = slice(self._written, None)
+        fresh = list(zip(self.steps[new], self.losses[new], strict=True))
+        self._file.writelines(f"{epoch},{step},{loss!r}\n" for step, loss in fresh)
         self._file.flush()
         self._written = len(self.losses)
-        log_series(trainer, "loss/batch", fresh, first)
+        # one write for each stretch of steps without a gap
+        for _, rows in groupby(enumerate(fresh), key=lambda row: row[1][0] - row[0]):
+            stretch = [row for _, row in rows]
+            log_series(trainer, "loss/batch", [loss for _, loss in stretch], stretch[0][0])
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the file."""
@@ -145,15 +210,40 @@ class BatchLoss(Instrument):
             self._file = None
 
 
-def losses_of(outputs: Any) -> Tensor | None:
-    """Return the loss of a training step, or the losses of all its updates; None without one."""
+def _calls_once(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer is known to call its closure once an update."""
+    of_torch = type(optimizer).__module__.startswith("torch.optim.")
+    return isinstance(optimizer, Rule) or (of_torch and not isinstance(optimizer, LBFGS))
+
+
+def losses_of(trainer: Trainer, outputs: Any, batch: Any) -> Tensor | None:
+    """Return the loss that a training step gave; of a chunk the losses of all its updates.
+
+    Args:
+        trainer: under automatic optimization Lightning has divided the loss by its
+            `accumulate_grad_batches`, which is undone.
+        outputs: what Lightning hands to callbacks.
+        batch: the batch of the step.
+
+    Returns:
+        The losses, detached; None where the step gave none.
+    """
     if isinstance(outputs, Mapping):
-        outputs = outputs.get("losses", outputs.get("loss"))
-    return cast(Tensor | None, outputs)
+        many = isinstance(batch, Chunk) and "losses" in outputs
+        outputs = outputs.get("losses" if many else "loss")
+    if outputs is None:
+        return None
+    losses = torch.as_tensor(outputs).detach()
+    batches = trainer.accumulate_grad_batches
+    if batches > 1 and trainer.lightning_module.automatic_optimization:
+        return losses * batches
+    return losses
 
 
 def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     """Return what is known of the learning rate, to be added to the message."""
+    if not trainer.optimizers:
+        return ""
     rate = trainer.optimizers[0].param_groups[0]["lr"]
     if isinstance(batch, Chunk):
         batch = batch.batches()[-1]

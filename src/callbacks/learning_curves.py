@@ -137,7 +137,7 @@ class LearningCurves(Instrument):
             if self._count:
                 _keep(trainer, _epoch_figure(self), folder / "epoch_losses")
             if source is not None and source.losses:
-                _keep(trainer, _batch_figure(trainer, source), folder / "batch_losses")
+                _keep(trainer, _batch_figure(source), folder / "batch_losses")
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The learning curves were not drawn: {error}")
 
@@ -148,12 +148,11 @@ def _epoch_figure(curves: LearningCurves) -> "Figure":
     return learning_curve_figure(curves.epochs, curves.curves)
 
 
-def _batch_figure(trainer: Trainer, source: BatchLoss) -> "Figure":
+def _batch_figure(source: BatchLoss) -> "Figure":
     from ..drawing.curves import batch_loss_figure
 
-    batches = trainer.num_training_batches  # infinite where a loader has no length
-    steps_per_epoch = int(batches) if math.isfinite(batches) else 0
-    return batch_loss_figure(source.losses, steps_per_epoch, first_step=source.first_step)
+    updates = source.updates_per_epoch
+    return batch_loss_figure(source.losses, updates, first_step=source.first_step)
 
 
 def _keep(trainer: Trainer, figure: "Figure", path: Path) -> None:

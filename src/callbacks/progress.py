@@ -59,7 +59,7 @@ class Progress(Instrument, ProgressBar):
     ) -> None:
         """Redraw a bar that counts updates, if it is time."""
         if self._by_update and time.monotonic() >= self._due:
-            losses = losses_of(outputs)
+            losses = losses_of(trainer, outputs, batch)
             extra = {} if losses is None else {"loss": float(losses.reshape(-1)[-1])}
             self._draw(trainer, trainer.current_epoch, extra)
 

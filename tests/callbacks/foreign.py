@@ -55,7 +55,7 @@ def loader(batch_size=8, rows=40):
     return torch.utils.data.DataLoader(dataset, batch_size=batch_size)
 
 
-def fit(folder, *callbacks, module=None, epochs=3, ckpt_path=None, **flags):
+def fit(folder, *callbacks, module=None, epochs=3, ckpt_path=None, train=None, **flags):
     """Fit and return the trainer; only these callbacks, files below the folder."""
     module = module or Foreign()
     trainer = Trainer(
@@ -68,5 +68,5 @@ def fit(folder, *callbacks, module=None, epochs=3, ckpt_path=None, **flags):
         **{"logger": False, "enable_progress_bar": False} | flags,
     )
     validation = loader(batch_size=40) if is_overridden("validation_step", module) else None
-    trainer.fit(module, loader(), validation, ckpt_path=ckpt_path)
+    trainer.fit(module, train or loader(), validation, ckpt_path=ckpt_path)
     return trainer

@@ -125,7 +125,7 @@ def test_losses_of_every_update_come_from_batch_loss(tmp_path, monkeypatch):
     monkeypatch.setattr(
         learning_curves,
         "_batch_figure",
-        lambda trainer, source: seen.append(original(trainer, source)) or seen[0],
+        lambda source: seen.append(original(source)) or seen[0],
     )
     fit(tmp_path, LearningCurves(), BatchLoss())
     assert written(tmp_path) == EPOCH | BATCH
