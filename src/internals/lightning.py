@@ -18,11 +18,14 @@ For what no public interface gives:
   a stop within an epoch; without it a batch is skipped or comes twice;
 - `fit_loop.max_epochs`, set (`set_max_epochs`): a sweep in groups is several trainings in one fit;
 - `total_batch_idx` (`batches_trained`): the number of the first update of a run that goes on;
+- the counts of updates in a checkpoint (`carry_updates`): Lightning counts automatic and manual
+  ones apart, and begins at 0 where a run goes on the other way;
+- `fit_loop._data_source` (`first_batch`): what `fit` was given to train on, before it is set up;
 - `_trainer` (`is_attached`): whether a module has a trainer, without the error of asking for it.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +36,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from . import SPEED_TRICKS
@@ -203,6 +207,36 @@ def set_max_epochs(trainer: Trainer, epochs: int | None) -> None:
 def batches_trained(trainer: Trainer) -> int:
     """Return how many batches were trained on so far, by this run and those it goes on with."""
     return trainer.fit_loop.total_batch_idx + 1
+
+
+def carry_updates(checkpoint: dict[str, Any], automatic: bool) -> None:
+    """Have a run that goes on the other way, automatic or manual, go on counting its updates.
+
+    Args:
+        checkpoint: changed in place.
+        automatic: whether the run that goes on is under automatic optimization.
+    """
+    loop = checkpoint["loops"]["fit_loop"]
+    steps = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+    by_hand = loop["epoch_loop.manual_optimization.optim_step_progress"]
+    before, now = (by_hand, steps) if automatic else (steps, by_hand)
+    if before["total"]["completed"] > now["total"]["completed"]:
+        for span in ("total", "current"):
+            now[span].update(before[span])
+
+
+def first_batch(trainer: Trainer) -> Any:
+    """Return the first batch of what a fit trains on; None where that cannot be looked at.
+
+    No random number is drawn by it, as far as torch's, NumPy's and Python's generators go. What
+    gives its batches only once is not looked at.
+    """
+    with isolate_rng():
+        loader = trainer.fit_loop._data_source.dataloader()
+        if not isinstance(loader, Iterable) or isinstance(loader, Mapping | list | tuple):
+            return None
+        batches = iter(loader)
+        return None if batches is loader else next(batches, None)
 
 
 def is_attached(module: LightningModule) -> bool:

@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.data import extract_batch_size
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -15,7 +17,13 @@ from torchmetrics import MeanMetric, Metric, SumMetric
 
 from ..datamodules import Chunk
 from ..errors import UsageError
-from ..internals.lightning import LeanModule, is_attached, set_metrics, with_signature
+from ..internals.lightning import (
+    LeanModule,
+    carry_updates,
+    is_attached,
+    set_metrics,
+    with_signature,
+)
 from ..optimizers import GradientDescent
 from ..optimizers.resumed import prefer_configured
 from .chunks import ChunkDescent
@@ -59,6 +67,8 @@ class DescentModule(LeanModule, ABC):
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
         self._set_metrics: dict[str, Metric] = {}
+        self._validated = False  # whether, in a fit, a validation was made
+        self._last_watched: Tensor | None = None
         self.save_hyperparameters(logger=False)
         for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
             del self.hparams[name]  # a checkpoint holds plain types alone
@@ -121,10 +131,13 @@ class DescentModule(LeanModule, ABC):
         """Forget the optimizer of an earlier fit.
 
         Raises:
-            UsageError: if updates are to be compiled, and batches come one by one.
+            UsageError: if updates are to be compiled, and batches come one by one; if the scheduler
+            watches what is never measured.
         """
         super().on_fit_start()
         self._descend_chunk = None
+        self._validated, self._last_watched = False, None
+        self._check_plateau()
         self.check_chunk(getattr(self.trainer.datamodule, "chunk", 1))  # type: ignore[attr-defined]
 
     def check_chunk(self, chunk: int) -> None:
@@ -145,22 +158,44 @@ class DescentModule(LeanModule, ABC):
             )
 
     def on_train_epoch_end(self) -> None:
-        """Step a scheduler that watches a metric, so that a checkpoint of this epoch has it."""
+        """Step a scheduler that watches a metric, so that a checkpoint of this epoch has it.
+
+        It is stepped where the metric was measured since the last time, and else waits.
+        """
         for scheduler in self._schedulers():
             if isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step(self._watched(scheduler))
+                value = self._watched(scheduler)
+                if value is not None:
+                    scheduler.step(value)
 
     def _schedulers(self) -> list[LRScheduler | ReduceLROnPlateau]:
         return [config.scheduler for config in self.trainer.lr_scheduler_configs]
 
-    def _watched(self, scheduler: ReduceLROnPlateau) -> Tensor:
+    def _watched(self, scheduler: ReduceLROnPlateau) -> Tensor | None:
+        """Return the metric of a scheduler; None if it was not measured since the last time."""
         default = "loss/val" if "val" in self._set_names() else "loss/train"
         name, logged = getattr(scheduler, "monitor", default), self.trainer.callback_metrics
-        if name not in logged:
+        value, last = logged.get(name), self._last_watched
+        if value is None and (self._validated or not self.trainer.enable_validation):
             raise UsageError(
-                f"lr_scheduler.monitor = {name} is not logged: give one of {', '.join(logged)}"
+                f"lr_scheduler.monitor = {name} is not logged: give one of "
+                f"{', '.join(sorted(logged)) or 'those that a validation measures'}"
             )
-        return logged[name]
+        self._last_watched = value
+        # Lightning may hand out another view of the same value
+        stale = value is not None and last is not None and value.data_ptr() == last.data_ptr()
+        return None if stale else value
+
+    def _check_plateau(self) -> None:
+        """Refuse a scheduler that watches what no validation will measure."""
+        for scheduler in self._schedulers():
+            watches = isinstance(scheduler, ReduceLROnPlateau) and not hasattr(scheduler, "monitor")
+            if watches and not self.trainer.enable_validation:
+                raise UsageError(
+                    "ReduceLROnPlateau watches the loss that a validation measures, and there is "
+                    "none: give data for it and trainer.limit_val_batches above 0, or another "
+                    "lr_scheduler"
+                )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer, and the scheduler if one was given."""
@@ -203,31 +238,35 @@ class DescentModule(LeanModule, ABC):
         self.trainer.precision_plugin.convert_module(self)
         same = checkpoint["state_dict"].keys() == self.state_dict().keys()
         one = len(checkpoint.get("optimizer_states", [])) == 1
-        if same and one and self.trainer.state.fn == TrainerFn.FITTING:
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        carry_updates(checkpoint, self.automatic_optimization)
+        if same and one:
             notes = prefer_configured(checkpoint, self._optimizer_and_scheduler()[0])
             for note in notes if self.trainer.is_global_zero else ():
                 print(note)
 
     def _set_names(self) -> list[str]:
-        loaders = self.trainer.val_dataloaders
-        return list(loaders) if isinstance(loaders, Mapping) else ["val"]
+        return _names("val", self.trainer.val_dataloaders)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Add a batch to the loss of its set: the training or the validation set."""
+        """Add a batch to the loss of its set: the training or the validation set.
+
+        Sets are named by the keys of a dict of loaders; those of a list are `val`, `val_1`, ….
+        """
         self.measure(self._set_names()[dataloader_idx], batch)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Add a batch to the loss of the test set."""
-        self.measure("test", batch)
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to the loss of the test set; several are named as in `validation_step`."""
+        self.measure(_names("test", self.trainer.test_dataloaders)[dataloader_idx], batch)
 
     def measure(self, name: str, batch: Any) -> None:
-        """Add a batch to the metrics of a set."""
-        rows = len(batch[0]) if isinstance(batch, (tuple, list)) else 1
+        """Add a batch to the metrics of a set; a mean weighs it by its rows."""
         metric = self.metric(f"loss/{name}", SumMetric if self.reduction == "sum" else MeanMetric)
         if self.reduction == "sum":
             metric.update(self.loss(batch))
         else:
-            metric.update(self.loss(batch), rows)
+            metric.update(self.loss(batch), _rows(batch))
 
     def metric(self, tag: str, kind: type[Metric]) -> Metric:
         """Return the metric of a tag, made at its first use."""
@@ -237,6 +276,7 @@ class DescentModule(LeanModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         """Log the losses of the sets."""
+        self._validated = not self.trainer.sanity_checking
         self._log_metrics()
 
     def on_test_epoch_end(self) -> None:
@@ -262,6 +302,22 @@ class DescentModule(LeanModule, ABC):
             row["epoch"] = self.current_epoch
         for logger in self.loggers:
             logger.log_metrics(row, step=self.global_step)
+
+
+def _names(name: str, loaders: Any) -> list[str]:
+    """Return what the sets of some loaders are called."""
+    if isinstance(loaders, Mapping):
+        return list(loaders)
+    number = len(loaders) if isinstance(loaders, (list, tuple)) else 1
+    return [name, *(f"{name}_{index}" for index in range(1, number))]
+
+
+def _rows(batch: Any) -> int:
+    """Return the length of the first tensor in a batch; 1 of a batch without one."""
+    try:
+        return extract_batch_size(batch)
+    except MisconfigurationException:
+        return 1
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,6 +9,8 @@ from torch.nn import Parameter
 from torchmetrics import MeanSquaredError, R2Score
 
 from ..errors import UsageError
+from ..internals.lightning import first_batch, is_attached
+from ..objectives.squared_error import squared_error
 from ..optimizers import GradientDescent
 from .descent_module import DescentModule
 
@@ -21,14 +23,16 @@ class LinearRegression(DescentModule):
     Shapes: batch x: (n, d), y: (n,); slope w: (d,); bias b: ().
 
     Args:
-        features: d; taken from the data where it is not given.
+        features: d; taken from the data where it is not given: from the DataModule's `features`,
+            or else from the first batch of the training set.
         optimizer: see `DescentModule`.
         lr_scheduler: see `DescentModule`.
         manual_optimization: see `DescentModule`.
         compile: see `DescentModule`.
 
     Raises:
-        UsageError: if `features` was given and the data have another number of columns.
+        UsageError: if `features` was given and the data have another number of columns; if x or y
+            of a batch has another shape or x another type.
     """
 
     slope: Parameter
@@ -61,9 +65,28 @@ class LinearRegression(DescentModule):
 
     def setup(self, stage: str) -> None:
         """Take the number of features from the data."""
-        features = getattr(self.trainer.datamodule, "features", None)  # type: ignore[attr-defined]
+        self._take_features()
+        if self.slope is None and stage == "fit":
+            batch = first_batch(self.trainer)
+            x = batch[0] if isinstance(batch, (tuple, list)) and batch else None
+            if not isinstance(x, Tensor) or x.ndim != 2:
+                raise UsageError(
+                    "the number of features cannot be seen in the first batch, which is no pair of "
+                    "x, (n, d), and y, (n,): give LinearRegression features=d"
+                )
+            self._make_slope(x.shape[1])
+
+    def _take_features(self) -> None:
+        features = None
+        if is_attached(self):
+            features = getattr(self.trainer.datamodule, "features", None)  # type: ignore[attr-defined]
         if features is not None:
             self._make_slope(features)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Be copied whole: weight averaging does so before `setup`, when the data are there."""
+        self._take_features()
+        return super().__getstate__()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the number of features from a checkpoint.
@@ -87,13 +110,27 @@ class LinearRegression(DescentModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the prediction, (n,), for x, (n, d)."""
+        self._check(x)
         return x @ self.slope + self.bias
+
+    def _check(self, x: Tensor) -> None:
+        slope: Parameter | None = self.slope
+        if slope is None:
+            raise UsageError(
+                "LinearRegression has no slope yet: fit it, load a checkpoint, or give features"
+            )
+        fits = x.ndim == 2 and x.shape[1] == len(slope)
+        if not fits or (x.dtype != slope.dtype and not torch.is_autocast_enabled(x.device.type)):
+            raise UsageError(
+                f"x has shape {tuple(x.shape)} and type {x.dtype}, and the slope has shape "
+                f"{tuple(slope.shape)} and type {slope.dtype}: give x as (rows, {len(slope)}) and "
+                f"{slope.dtype}, or another trainer.precision"
+            )
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the mean squared error of a batch (x, y)."""
         x, y = batch
-        error: Tensor = self(x) - y
-        return (error**2).mean()
+        return squared_error(self(x), y).mean()
 
     def largest_curvature(self, batch: tuple[Tensor, Tensor]) -> float:
         r"""Return the largest eigenvalue of :math:`\frac{2}{n} A^\top A`, A the batch and ones."""

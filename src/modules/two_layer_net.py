@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from ..objectives.squared_error import squared_error
 from ..optimizers import Adam
 from .descent_module import DescentModule
 
@@ -17,7 +18,7 @@ class TwoLayerNet(DescentModule):
 
     The squared error is summed, not averaged, over rows and outputs.
 
-    Shapes: batch x: (n, inputs), y: (n, outputs).
+    Shapes: batch x: (n, inputs), y: (n, outputs); targets of another shape are refused.
 
     Args:
         inputs: columns of x.
@@ -52,8 +53,7 @@ class TwoLayerNet(DescentModule):
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the summed squared error of a batch (x, y)."""
         x, y = batch
-        error: Tensor = self(x) - y
-        return (error**2).sum()
+        return squared_error(self(x), y).sum()
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the outputs of a batch (x, y)."""

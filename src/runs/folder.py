@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.nn.parameter import UninitializedParameter
 
 from .logger import RunLogger
 
@@ -127,11 +128,20 @@ def device_name(device: torch.device) -> str:
 
 
 def parameter_values(pl_module: LightningModule) -> dict[str, Any]:
-    """Return the parameters by name: numbers or nested lists; of a large one its shape and norm."""
-    return {name: _plain(p.detach()) for name, p in pl_module.named_parameters()}
+    """Return the parameters by name: numbers or nested lists; of a large one its shape and norm.
+
+    A complex number is a pair, its real and its imaginary part.
+    """
+    return {
+        name: _plain(parameter.detach())
+        for name, parameter in pl_module.named_parameters()
+        if not isinstance(parameter, UninitializedParameter)
+    }
 
 
 def _plain(value: Tensor) -> Any:
     if value.numel() > LARGEST_SHOWN:
         return {"shape": list(value.shape), "norm": float(value.norm())}
-    return value.tolist()
+    if value.is_complex():
+        value = torch.view_as_real(value.resolve_conj())
+    return value.to_dense().tolist()
