@@ -247,7 +247,7 @@ class DescentModule(LeanModule, ABC):
                 print(note)
 
     def _set_names(self) -> list[str]:
-        return _names("val", self.trainer.val_dataloaders)
+        return set_names("val", self.trainer.val_dataloaders)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the loss of its set: the training or the validation set.
@@ -258,7 +258,7 @@ class DescentModule(LeanModule, ABC):
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the loss of the test set; several are named as in `validation_step`."""
-        self.measure(_names("test", self.trainer.test_dataloaders)[dataloader_idx], batch)
+        self.measure(set_names("test", self.trainer.test_dataloaders)[dataloader_idx], batch)
 
     def measure(self, name: str, batch: Any) -> None:
         """Add a batch to the metrics of a set; a mean weighs it by its rows."""
@@ -266,7 +266,7 @@ class DescentModule(LeanModule, ABC):
         if self.reduction == "sum":
             metric.update(self.loss(batch))
         else:
-            metric.update(self.loss(batch), _rows(batch))
+            metric.update(self.loss(batch), batch_rows(batch))
 
     def metric(self, tag: str, kind: type[Metric]) -> Metric:
         """Return the metric of a tag, made at its first use."""
@@ -304,7 +304,7 @@ class DescentModule(LeanModule, ABC):
             logger.log_metrics(row, step=self.global_step)
 
 
-def _names(name: str, loaders: Any) -> list[str]:
+def set_names(name: str, loaders: Any) -> list[str]:
     """Return what the sets of some loaders are called."""
     if isinstance(loaders, Mapping):
         return list(loaders)
@@ -312,7 +312,7 @@ def _names(name: str, loaders: Any) -> list[str]:
     return [name, *(f"{name}_{index}" for index in range(1, number))]
 
 
-def _rows(batch: Any) -> int:
+def batch_rows(batch: Any) -> int:
     """Return the length of the first tensor in a batch; 1 of a batch without one."""
     try:
         return extract_batch_size(batch)

@@ -1,7 +1,7 @@
 """A whole grid of hyperparameters and seeds, trained at once: members, their losses, their data."""
 
 from .data import SeedData, batches_in, members_that_fit, seeded
-from .descent import GroupDescent, hyperparameters_into, least_finite
+from .descent import GroupDescent, least_finite, set_hyperparameters
 from .evaluation import MemberEvaluation
 from .losses import MemberLosses, stack_seeds
 from .members import Group, Members, Plan, check_grid
@@ -24,11 +24,11 @@ __all__ = [
     "SweepResults",
     "batches_in",
     "check_grid",
-    "hyperparameters_into",
     "least_finite",
     "members_that_fit",
     "ranked",
     "rows_of",
     "seeded",
+    "set_hyperparameters",
     "stack_seeds",
 ]

@@ -10,11 +10,10 @@ import torch
 from lightning.pytorch import LightningDataModule, seed_everything
 from lightning.pytorch.utilities import move_data_to_device
 from lightning.pytorch.utilities.seed import isolate_rng
-from torch import nn
 
 from ..datamodules import Chunk, ResumableData
 from ..errors import UsageError
-from ..modules.descent_module import DescentModule
+from ..modules.descent_module import DescentModule, set_names
 from .losses import MemberLosses
 from .memory import available, bytes_of, members_in
 
@@ -90,17 +89,24 @@ class SeedData:
             self._sets[name] = [iter(loader) for loader in self._loaders_of(name)]
         return [self._moved(next(batches)) for batches in self._sets[name]]
 
+    def set_sizes(self) -> dict[str, int]:
+        """Return the sets that a validation measures, with their numbers of batches."""
+        names = set_names("val", self._copies[0].val_dataloader())
+        return {name: len(self._loaders_of(name)[0]) for name in names}
+
     def _loaders_of(self, name: str) -> list[Any]:
         found = [data.val_dataloader() for data in self._copies]
-        return [each[name] if isinstance(each, Mapping) else each for each in found]
+        index = set_names("val", found[0]).index(name)
+        return [_loaders(each)[index] for each in found]
 
     def _moved(self, batch: Any) -> Any:
         return batch if self.device.type == "cpu" else move_data_to_device(batch, self.device)
 
 
-def set_names(loaders: Any) -> list[str]:
-    """Return the names of the sets of validation loaders; a single one is that of `val`."""
-    return list(loaders) if isinstance(loaders, Mapping) else ["val"]
+def _loaders(found: Any) -> list[Any]:
+    if isinstance(found, Mapping):
+        return list(found.values())
+    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _copy(data: ResumableData, seed: int) -> ResumableData:
@@ -116,22 +122,23 @@ def batches_in(batch: Any) -> list[Any]:
     return list(batch.batches()) if isinstance(batch, Chunk) else [batch]
 
 
-def members_that_fit(
-    module: DescentModule, data: LightningDataModule | None, seed: int, device: torch.device
-) -> int:
+def first_batches(data: ResumableData, seeds: Sequence[int]) -> list[Any]:
+    """Return the first training batch of each seed, where the data are made."""
+    found = SeedData(data, seeds, torch.device("cpu"))
+    found.start(0, 0)
+    return [batches_in(each)[0] for each in found.next()]
+
+
+def members_that_fit(module: DescentModule, batch: Any | None, device: torch.device) -> int:
     """Return how many members half of the free memory holds, by what one of them allocates.
 
     Args:
         module: one member.
-        data: where a batch comes from; one that is not of ours is not asked.
-        seed: a seed of the sweep.
+        batch: one of its batches; where there is none, only its parameters are counted.
         device: where members are trained.
     """
     step, parameters = 0, list(module.parameters())
-    if isinstance(data, ResumableData):
-        found = SeedData(data, [seed], torch.device("cpu"))
-        found.start(0, 0)
-        batch = batches_in(found.next()[0])[0]
-        one = [nn.Parameter(p.detach().to(data.dtype)[None]) for p in parameters]
+    if batch is not None:
+        one = [p.detach()[None].requires_grad_(p.requires_grad) for p in parameters]
         step = bytes_of(lambda: MemberLosses(module).gradients(one, batch, None))
     return members_in(available(device) // 2, parameters, step)

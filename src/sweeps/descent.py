@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..modules.descent_module import DescentModule
-from .losses import MemberLosses, spread
+from ..modules.descent_module import DescentModule, batch_rows
+from .losses import MemberLosses, per_row
 from .members import Group
 from .record import Record
 
@@ -18,11 +18,12 @@ class GroupDescent:
 
     Args:
         module: has the loss; its parameters become those of the group, (M, …).
-        starts: a module like it for each seed of the group, with the initial parameters.
+        starts: a module like it for each seed of the group, with its parameters and buffers.
         group: the members.
         reduction: how losses of batches make that of a set.
 
     Attributes:
+        losses: those of the members, as functions of their tensors.
         record: the losses and the best parameters of the members, and what diverged.
         epoch: the epoch under way or just ended, -1 before any.
         ended: how many epochs have ended.
@@ -41,17 +42,18 @@ class GroupDescent:
         self.epoch, self.ended, self.updates = -1, 0, 0
         self._mean = reduction == "mean"
         self._sums: dict[str, tuple[Tensor, int]] = {}
-        self._measured: dict[str, Tensor] = {}
         self._frozen: tuple[Tensor, list[Tensor]] | None = None
-        drawn = [dict(start.named_parameters()) for start in starts]
+        each = len(group.points)
         for name, parameter in module.named_parameters():
-            start = torch.stack([values[name].detach() for values in drawn])
-            stacked = start.repeat_interleave(len(group.points), dim=0)
+            values = [start.get_parameter(name).detach() for start in starts]
             parameter.grad = None
-            parameter.data = stacked.to(parameter.device, parameter.dtype)
-        self._losses = MemberLosses(module)
+            parameter.data = torch.stack(values).repeat_interleave(each, 0).to(parameter)
+        own = _buffers_of_seeds(module, starts)
+        self.losses = MemberLosses(module, list(own))
         self._named = dict(module.named_parameters())
         self._parameters = list(self._named.values())
+        buffers = [values.repeat_interleave(each, 0) for values in own.values()]
+        self._tensors = [*self._parameters, *buffers]
 
     def update(self, batch: Any, dims: Any, step: Callable[[], Any], zero: bool = True) -> Tensor:
         """Make one update of all members, except those that have diverged.
@@ -65,12 +67,12 @@ class GroupDescent:
         Returns:
             The least of the members' losses before the update.
         """
-        losses, gradients = self._losses.gradients(self._parameters, batch, dims)
+        losses, gradients = self.gradients(batch, dims)
         least = losses.amin()
         if self._frozen is not None or not math.isfinite(float(losses.sum())):
             self._freeze(losses)
             least = least_finite(losses)
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+        for parameter, gradient in zip(self._parameters, gradients, strict=False):
             if zero or parameter.grad is None or gradient is None:
                 parameter.grad = gradient
             else:
@@ -83,6 +85,10 @@ class GroupDescent:
                     parameter[rows] = value
         self.updates += 1
         return least
+
+    def gradients(self, batch: Any, dims: Any) -> tuple[Tensor, list[Tensor | None]]:
+        """Return the members' losses on a batch of `stack_seeds`, and their gradients."""
+        return self.losses.gradients(self._tensors, batch, dims)
 
     def _freeze(self, losses: Tensor) -> None:
         """Mark the members whose loss is not finite; their parameters stay as they are now."""
@@ -98,9 +104,8 @@ class GroupDescent:
             name: of the set.
             batches: the batch of each seed, or one for all.
         """
-        losses = self._losses.on_set(self._parameters, batches)
-        first = batches[0]
-        rows = len(first[0]) if isinstance(first, (tuple, list)) else 1
+        losses = self.losses.on_set(self._tensors, batches)
+        rows = batch_rows(batches[0])
         total, weight = self._sums.get(name, (torch.zeros_like(losses), 0))
         self._sums[name] = total + losses * (rows if self._mean else 1), weight + rows
 
@@ -108,26 +113,27 @@ class GroupDescent:
         """Return the members' losses on the sets that were gone through, (M,) each.
 
         Args:
-            keep: whether they are those of the epoch that is about to end.
+            keep: whether to keep them, and the parameters of members that are at their best.
         """
         sums, self._sums = self._sums, {}
         found = {
             name: total / weight if self._mean else total for name, (total, weight) in sums.items()
         }
-        if keep:
-            self._measured = found
+        if keep and found:
+            self.record.measure(self.epoch, found, self._named)
+            for value in found.values():
+                if not math.isfinite(float(value.sum())):
+                    self._freeze(value)
         return found
 
+    def keep_start(self, losses: Mapping[str, Tensor]) -> None:
+        """Keep the losses on the sets as those before any update, unless there were some."""
+        if not self.updates:
+            self.record.start = {name: value.double().cpu() for name, value in losses.items()}
+
     def end_epoch(self) -> None:
-        """Keep the losses of the epoch, and the parameters of members at their best."""
+        """Count the epoch under way."""
         self.ended = self.epoch + 1
-        losses = {name: value.clone() for name, value in self._measured.items()}
-        self._measured = {}
-        if losses:
-            self.record.measure(self.epoch, losses, self._named)
-        for value in losses.values():
-            if not math.isfinite(float(value.sum())):
-                self._freeze(value)
 
     def result(self, finished: bool) -> dict[str, Any]:
         """Return what is known of the members, and their parameters, for `rows_of`."""
@@ -138,6 +144,7 @@ class GroupDescent:
         """Return all but the parameters as tensors and plain types, for a checkpoint."""
         return {
             "members": list(self.group.members),
+            "parameters": list(self._named),
             "record": self.record.as_plain(),
             "epoch": self.epoch,
             "ended": self.ended,
@@ -162,12 +169,24 @@ class GroupDescent:
             )
 
 
+def _buffers_of_seeds(module: DescentModule, starts: Sequence[DescentModule]) -> dict[str, Tensor]:
+    """Give a module the buffers that seeds share, and return the others, (seeds, …), by name."""
+    different = {}
+    for name, buffer in module.named_buffers():
+        values = [start.get_buffer(name) for start in starts]
+        if all(torch.equal(values[0], other) for other in values[1:]):
+            buffer.data = values[0].to(buffer)
+        else:
+            different[name] = torch.stack(values).to(buffer)
+    return different
+
+
 def least_finite(losses: Tensor) -> Tensor:
     """Return the least of the losses that are finite, infinity where none is."""
     return losses.nan_to_num(math.inf, math.inf, math.inf).amin()
 
 
-def hyperparameters_into(groups: Sequence[dict[str, Any]], values: Mapping[str, Tensor]) -> None:
+def set_hyperparameters(groups: Sequence[dict[str, Any]], values: Mapping[str, Tensor]) -> None:
     """Give a rule one value of each swept hyperparameter for each member.
 
     Args:
@@ -178,4 +197,4 @@ def hyperparameters_into(groups: Sequence[dict[str, Any]], values: Mapping[str, 
         (parameter,) = group["params"]
         for name, value in values.items():
             exact = value.float() if parameter.device.type == "mps" else value  # it has no float64
-            group[name] = spread(exact.to(parameter.device), parameter)
+            group[name] = per_row(exact.to(parameter.device), parameter)

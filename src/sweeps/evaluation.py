@@ -11,10 +11,10 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..modules.descent_module import DescentModule
+from ..modules.descent_module import DescentModule, set_names
 from ..runs.evaluation import plain_trainer, read_checkpoint
 from ..runs.folder import Run
-from .data import seeded, set_names
+from .data import seeded
 from .members import Members, Plan
 from .record import FEW_PARAMETERS, ranked, rows_of
 from .store import read_group
@@ -156,11 +156,11 @@ class _Models(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch of a set to the metrics of each model."""
-        self._measure(set_names(self.trainer.val_dataloaders)[dataloader_idx], batch)
+        self._measure(set_names("val", self.trainer.val_dataloaders)[dataloader_idx], batch)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Add a batch of the test set to the metrics of each model."""
-        self._measure("test", batch)
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch of a test set to the metrics of each model."""
+        self._measure(set_names("test", self.trainer.test_dataloaders)[dataloader_idx], batch)
 
     def _measure(self, name: str, batch: Any) -> None:
         for module in self._each:
@@ -194,7 +194,7 @@ def results_in(run: Run, plan: Plan) -> tuple[Members, list[dict[str, Any]]]:
         )
     checkpoint = read_checkpoint(path)
     members, saved = plan.saved_in(checkpoint)
-    last = {name.removeprefix("module."): value for name, value in checkpoint["state_dict"].items()}
+    last = {name: checkpoint["state_dict"][f"module.{name}"] for name in saved["parameters"]}
     finished = [read_group(run.checkpoints, number) for number in range(saved["group"])]
     return members, [*finished, {**saved, "last": last}]
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from .record import WORSE
 
 Row = Mapping[str, Any]
 #: for each member the epochs and its losses
@@ -75,7 +76,7 @@ def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> Figure:
     """Draw the best loss over two swept values, as a heat map.
 
     With several seeds a cell shows the median of their best losses. A cell with a member that
-    diverged has a cross, and the cell with the least loss a star.
+    diverged, or ended above its start, has a cross, and the cell with the least loss a star.
 
     Args:
         rows: of `rows_of`.
@@ -110,7 +111,13 @@ def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> Figure:
     if crossed.any():
         high, across = np.nonzero(crossed)
         axes.plot(
-            across, high + 0.25, "x", color="#D55E00", markersize=7, linestyle="", label="diverged"
+            across,
+            high + 0.25,
+            "x",
+            color="#D55E00",
+            markersize=7,
+            linestyle="",
+            label=f"diverged or {WORSE}",
         )
     axes.set_xlabel(first)
     axes.set_ylabel(second)
@@ -148,7 +155,7 @@ def _cells(
     crossed = np.zeros((len(ys), len(xs)), dtype=np.bool_)
     for row in rows:
         cell = ys.index(row[second]), xs.index(row[first])
-        crossed[cell] |= row["status"] == "diverged"
+        crossed[cell] |= row["status"] in ("diverged", WORSE)
         if row.get("best_loss") is not None:
             found.setdefault(cell, []).append(row["best_loss"])
     losses = np.full((len(ys), len(xs)), np.nan)

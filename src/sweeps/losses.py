@@ -1,12 +1,11 @@
 """The losses of all members of a sweep on a batch, and their gradients, as one computation."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.nn import Parameter
 
 from ..errors import UsageError
 from ..modules.descent_module import DescentModule
@@ -19,42 +18,47 @@ EVALUATION_BYTES = 2**28
 class MemberLosses:
     r"""The losses :math:`L(\theta_m, B_{s(m)})` of members m on the batch B of their seed s.
 
-    Shapes: each parameter: (M, …), the M members seed by seed; result: (M,).
+    Shapes: each tensor of a member: (M, …), the M members seed by seed; result: (M,).
 
     Args:
         module: has the loss; what its parameters hold is not looked at.
+        buffers: the names of those of which each member has its own; the others are shared.
     """
 
-    def __init__(self, module: DescentModule) -> None:
+    def __init__(self, module: DescentModule, buffers: Sequence[str] = ()) -> None:
         self._module = module
-        order = {id(parameter): index for index, parameter in enumerate(module.parameters())}
-        self._places = [  # one parameter may have several
-            (part._parameters, name, order[id(parameter)])
+        known = dict(module.named_buffers())
+        tensors = [*module.parameters(), *(known[name] for name in buffers)]
+        order = {id(tensor): index for index, tensor in enumerate(tensors)}
+        self._places = [  # one tensor may have several
+            (tensors, name, order[id(tensor)])
             for part in module.modules()
-            for name, parameter in part._parameters.items()
-            if parameter is not None
+            for tensors in (part._parameters, part._buffers)
+            for name, tensor in tensors.items()
+            if id(tensor) in order
         ]
+        self._trained = [index for index, p in enumerate(module.parameters()) if p.requires_grad]
         self._cost: dict[Any, int] = {}
 
-    def _one(self, parameters: Sequence[Tensor], batch: Any) -> Tensor:
-        """Return the loss of one member: the module's own, with the parameters in their places.
+    def _one(self, tensors: Sequence[Tensor], batch: Any) -> Tensor:
+        """Return the loss of one member: the module's own, with the tensors in their places.
 
         As `torch.func.functional_call` does, in a quarter of its time.
         """
         own = [home[name] for home, name, _ in self._places]
         try:
             for home, name, index in self._places:
-                home[name] = cast(Parameter, parameters[index])
+                home[name] = tensors[index]  # type: ignore[assignment]  # no Parameter, as in vmap
             return self._module.loss(batch)
         finally:
-            for (home, name, _), parameter in zip(self._places, own, strict=True):
-                home[name] = parameter
+            for (home, name, _), tensor in zip(self._places, own, strict=True):
+                home[name] = tensor  # type: ignore[assignment]
 
-    def __call__(self, parameters: Sequence[Tensor], batch: Any, dims: Any) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor], batch: Any, dims: Any) -> Tensor:
         """Return the losses on a batch of `stack_seeds`.
 
         Args:
-            parameters: those of the module, in its order, a member in each row.
+            tensors: the module's parameters in its order, then the buffers; a member in each row.
             batch: shared by all, or stacked by seed.
             dims: where the seeds are in the batch.
 
@@ -66,52 +70,63 @@ class MemberLosses:
         """
         try:
             if not _stacked(dims):
-                return self._of_one_seed(parameters, batch)
+                return self._of_one_seed(tensors, batch)
             seeds = _seeds(batch, dims)
-            by_seed = [p.view(seeds, -1, *p.shape[1:]) for p in parameters]
+            by_seed = [each.reshape(seeds, -1, *each.shape[1:]) for each in tensors]
             return vmap(self._of_one_seed, in_dims=(0, dims))(by_seed, batch).flatten()
         except RuntimeError as error:
             if "vmap" not in str(error):
                 raise
-            reason = " ".join(str(error).split(".")[0].split())
-            kind = type(self._module).__name__
-            raise UsageError(
-                f"the loss of {kind} cannot be computed for all members at once: {reason}: "
-                "write it without branches on values, or train one setting at a time"
-            ) from error
+            raise self.refused(error) from error
 
-    def _of_one_seed(self, parameters: Sequence[Tensor], batch: Any) -> Tensor:
-        losses: Tensor = vmap(lambda *each: self._one(each, batch))(*parameters)
+    def refused(self, error: Exception) -> UsageError:
+        """Return what to say of a loss that cannot be computed for all members at once."""
+        reason = " ".join(str(error).split(".")[0].split())
+        return UsageError(
+            f"the loss of {type(self._module).__name__} cannot be computed for all members at "
+            f"once: {reason}: write it without branches on values, or train one setting at a time"
+        )
+
+    def _of_one_seed(self, tensors: Sequence[Tensor], batch: Any) -> Tensor:
+        losses: Tensor = vmap(lambda *each: self._one(each, batch))(*tensors)
         return losses
 
     def gradients(
-        self, parameters: Sequence[Tensor], batch: Any, dims: Any
-    ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        self, tensors: Sequence[Tensor], batch: Any, dims: Any
+    ) -> tuple[Tensor, list[Tensor | None]]:
         """Return the losses, detached, and each member's gradient of its own loss.
 
         One backward pass from all losses: a row of the parameters is in one loss alone.
+
+        Returns:
+            The losses; and for each parameter, frozen ones too, its gradient or None.
         """
-        losses = self(parameters, batch, dims)
-        found = torch.autograd.grad(losses, parameters, torch.ones_like(losses), allow_unused=True)
+        losses = self(tensors, batch, dims)
+        found: list[Tensor | None] = [None] * len(tensors)
+        trained = [tensors[index] for index in self._trained]
+        ones = torch.ones_like(losses)
+        gradients = torch.autograd.grad(losses, trained, ones, allow_unused=True)
+        for index, gradient in zip(self._trained, gradients, strict=True):
+            found[index] = gradient
         return losses.detach(), found
 
-    def on_set(self, parameters: Sequence[Tensor], batches: Sequence[Any]) -> Tensor:
+    def on_set(self, tensors: Sequence[Tensor], batches: Sequence[Any]) -> Tensor:
         """Return the losses on a batch of a whole set, in bounded memory.
 
         Args:
-            parameters: those of the module, a member in each row, seed by seed.
+            tensors: the module's parameters, then the buffers; a member in each row, seed by seed.
             batches: the batch of each seed.
         """
         batch, dims = stack_seeds(batches) if len(batches) == 1 else (batches[0], None)
         alike = all(_same(batches[0], other) for other in batches[1:])
-        each = len(parameters[0]) // (1 if alike else len(batches))
+        each = len(tensors[0]) // (1 if alike else len(batches))
         losses = []
         for number, batch in enumerate(batches[:1] if alike else batches):
             rows = slice(number * each, (number + 1) * each)
-            at_once = self._at_once([p[rows][:1] for p in parameters], batch)
+            at_once = self._at_once([p[rows][:1] for p in tensors], batch)
             for part in range(rows.start, rows.stop, at_once):
                 stop = min(part + at_once, rows.stop)
-                losses.append(self([p[part:stop] for p in parameters], batch, dims))
+                losses.append(self([p[part:stop] for p in tensors], batch, dims))
         return torch.cat(losses)
 
     def _at_once(self, one: Sequence[Tensor], batch: Any) -> int:
@@ -146,9 +161,9 @@ def stack_seeds(batches: Sequence[Any]) -> tuple[Any, Any]:
     return torch.stack(list(batches)), 0
 
 
-def spread(values: Tensor, like: Tensor) -> Tensor:
-    """Give one value per member, (M,), the dimensions of a parameter, (M, 1, …)."""
-    return values.view(-1, *(1 for _ in like.shape[1:]))
+def per_row(values: Tensor, parameter: Tensor) -> Tensor:
+    """Give one value for each member, (M,), the dimensions of a parameter, (M, 1, …)."""
+    return values.view(-1, *(1 for _ in parameter.shape[1:]))
 
 
 def _stacked(dims: Any) -> bool:

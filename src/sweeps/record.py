@@ -7,27 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .losses import spread
+from .losses import per_row
 from .members import Members
 
 #: elements of a member's parameters that are written into tables
 FEW_PARAMETERS = 8
 
+#: the status of a member that ended above where it began
+WORSE = "worse than start"
+
 
 class Record:
-    """The losses of a group's members at each epoch's end, the best parameters, what diverged.
+    """The losses of a group's members at each validation, the best parameters, what diverged.
 
     Args:
         members: how many there are, M.
 
     Attributes:
-        epochs: the epochs that were measured, counted from 0.
+        epochs: the epoch of each validation, counted from 0.
         diverged: the number of updates before the first loss that was not finite, -1 where all
             are; (M,), int64.
         best_epoch: the epoch with the least `val` loss, or `train` loss without a validation set;
             -1 before any; (M,), int64.
         best_loss: that loss; (M,), float64.
         best: the parameters of that epoch, by name; (M, …).
+        start: the losses on each set before any update, (M,) float64; empty where unknown.
     """
 
     def __init__(self, members: int) -> None:
@@ -36,6 +40,7 @@ class Record:
         self.best_epoch = torch.full((members,), -1)
         self.best_loss = torch.full((members,), math.inf, dtype=torch.float64)
         self.best: dict[str, Tensor] = {}
+        self.start: dict[str, Tensor] = {}
         self._sets: list[str] = []
         self._losses = torch.empty(0, 0, members, dtype=torch.float64)  # room for more epochs
 
@@ -56,7 +61,7 @@ class Record:
     def measure(
         self, epoch: int, losses: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
     ) -> None:
-        """Add the losses at an epoch's end, and keep the parameters of members at their best.
+        """Add the losses of a validation, and keep the parameters of members at their best.
 
         Args:
             epoch: the epoch.
@@ -72,7 +77,7 @@ class Record:
             self.best_loss = torch.where(better, monitored.double().cpu(), self.best_loss)
             self.best_epoch[better] = epoch
             for name, p in parameters.items():
-                chosen = spread(better.to(p.device), p)
+                chosen = per_row(better.to(p.device), p)
                 self.best[name] = torch.where(chosen, p.detach(), self.best[name])
 
     def _append(self, epoch: int, losses: Mapping[str, Tensor]) -> None:
@@ -95,6 +100,7 @@ class Record:
             "best_epoch": self.best_epoch,
             "best_loss": self.best_loss,
             "best": self.best,
+            "start": self.start,
         }
 
     @classmethod
@@ -108,6 +114,7 @@ class Record:
         for name in ("diverged", "best_epoch", "best_loss"):
             setattr(record, name, plain[name].cpu().clone())
         record.best = {name: p.to(device) for name, p in plain["best"].items()}
+        record.start = {name: losses.cpu() for name, losses in plain["start"].items()}
         return record
 
 
@@ -119,27 +126,35 @@ def rows_of(members: Members, groups: Sequence[Mapping[str, Any]]) -> list[dict[
         groups: those begun so far: `members`, `record`, `last`, `updates` and `finished`.
 
     Returns:
-        Rows of `member`, the swept values, `seed`, `status` (finished, diverged, stopped, or
-        waiting for its group's turn), `diverged_at` (updates), `updates`, `best_epoch`,
-        `best_loss`, `last_train` and `last_val`, and, if they are few, the last and the best
-        parameters. What is not known is None.
+        Rows of `member`, the swept values, `seed`, `status`, `diverged_at` (updates), `updates`,
+        `best_epoch`, `best_loss`, `start_train`, `start_val`, `last_train` and `last_val`, and, if
+        they are few, the last and the best parameters. What is not known is None. A status is one
+        of these words:
+
+        - finished: all updates were made, and the training loss is at most what it was at first;
+        - worse than start: all updates were made, and the training loss is above that;
+        - diverged: a loss was not finite, and the member was left as it was then;
+        - stopped: the run ended before its time;
+        - waiting: so it did before the turn of the member's group.
     """
     rows: dict[int, dict[str, Any]] = {}
     for group in groups:
         record = Record.of_plain(group["record"])
-        last = {f"last_{name}": curve[-1] for name, curve in record.curves.items() if len(curve)}
+        known = {f"start_{name}": losses for name, losses in record.start.items()}
+        known |= {f"last_{name}": curve[-1] for name, curve in record.curves.items() if len(curve)}
         kept = {f"last.{name}": p for name, p in group["last"].items()}
         kept |= {f"best.{name}": p for name, p in record.best.items()}
         few = sum(p[0].numel() for p in group["last"].values()) <= FEW_PARAMETERS
         for row, member in enumerate(group["members"]):
             diverged, best = int(record.diverged[row]), int(record.best_epoch[row])
+            losses = {name: float(values[row]) for name, values in known.items()}
             rows[member] = {
-                "status": _status(diverged, group["finished"]),
+                "status": _status(diverged, group["finished"], losses),
                 "diverged_at": diverged if diverged >= 0 else None,
                 "updates": diverged if diverged >= 0 else group["updates"],
                 "best_epoch": best if best >= 0 else None,
                 "best_loss": float(record.best_loss[row]) if best >= 0 else None,
-                **{name: float(values[row]) for name, values in last.items()},
+                **losses,
                 **(_flat(kept, row) if few else {}),
             }
     return [
@@ -148,8 +163,14 @@ def rows_of(members: Members, groups: Sequence[Mapping[str, Any]]) -> list[dict[
     ]
 
 
-def _status(diverged: int, finished: bool) -> str:
-    return "diverged" if diverged >= 0 else "finished" if finished else "stopped"
+def _status(diverged: int, finished: bool, losses: Mapping[str, float]) -> str:
+    if diverged >= 0:
+        return "diverged"
+    if not finished:
+        return "stopped"
+    name = "train" if "last_train" in losses else "val"
+    worse = losses.get(f"last_{name}", -math.inf) > losses.get(f"start_{name}", math.inf)
+    return WORSE if worse else "finished"
 
 
 def _flat(parameters: Mapping[str, Tensor], row: int) -> dict[str, float]:

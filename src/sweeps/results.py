@@ -19,7 +19,7 @@ from ..errors import RunError
 from ..runs.folder import Run, device_name, run_to_write, tensorboard
 from .evaluation import table, write_rows
 from .figures import best_loss_figure, member_curves_figure
-from .record import ranked, rows_of
+from .record import WORSE, ranked, rows_of
 from .sweep import Sweep
 
 
@@ -49,9 +49,10 @@ class SweepResults(Instrument):
             return
         columns = [*pl_module.members.names, "seed", "status", "best_epoch", "best_loss"]
         print(table(ranked(rows), ["member", *columns]))
-        diverged = sum(row["status"] == "diverged" for row in rows)
+        diverged, worse = (_count(rows, status) for status in ("diverged", WORSE))
         seconds = time.monotonic() - self._start
-        print(f"\n{len(rows)} members in {seconds:.1f} s, {diverged} diverged: {run.folder}")
+        ended = f"{diverged} diverged" + (f", {worse} ended {WORSE}" if worse else "")
+        print(f"\n{len(rows)} members in {seconds:.1f} s, {ended}: {run.folder}")
         if diverged == len(rows):
             raise RunError(
                 f"every member diverged: {run.folder / 'sweep.csv'} has after how many "
@@ -94,7 +95,8 @@ class SweepResults(Instrument):
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
             "members": len(rows),
-            "diverged": sum(row["status"] == "diverged" for row in rows),
+            "diverged": _count(rows, "diverged"),
+            "worse_than_start": _count(rows, WORSE),
             "best": {k: v for k, v in best.items() if not isinstance(v, float) or math.isfinite(v)},
             "steps": trainer.global_step,
             "seconds": round(time.monotonic() - self._start, 3),
@@ -128,6 +130,10 @@ class SweepResults(Instrument):
             writer.flush()
 
 
+def _count(rows: Sequence[Mapping[str, Any]], status: str) -> int:
+    return sum(row["status"] == status for row in rows)
+
+
 def curves_of(
     groups: Sequence[Mapping[str, Any]],
 ) -> dict[str, dict[int, tuple[list[int], list[float]]]]:
@@ -142,12 +148,25 @@ def curves_of(
     return curves
 
 
+def _above_start(row: Mapping[str, Any], name: str) -> bool:
+    """Return whether a metric of a member that went astray is above where the member began.
+
+    In TensorBoard's parallel coordinates one such value would leave no room for all others.
+    """
+    if row["status"] not in ("diverged", WORSE):
+        return False
+    start = row.get("start_val" if name == "last_val" else "start_train")
+    if name == "best_loss":
+        start = row.get("start_val", start)
+    return start is None or row[name] > start
+
+
 def _hparams(run: Run, names: Sequence[str], row: Mapping[str, Any]) -> None:
     """Write a member's row of HParams: an event file in a folder of its own."""
     metrics = {
         f"sweep/{name}": float(row[name])
         for name in ("best_loss", "last_train", "last_val")
-        if row.get(name) is not None and math.isfinite(row[name])
+        if row.get(name) is not None and math.isfinite(row[name]) and not _above_start(row, name)
     }
     values = {name: row[name] for name in (*names, "seed")} | {"status": row["status"]}
     folder = run.folder / "members" / f"{row['member']:05}"

@@ -1,7 +1,9 @@
 """A whole grid of hyperparameters and seeds, trained in one run."""
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +18,11 @@ from torch.optim import Optimizer
 from ..datamodules import ResumableData
 from ..errors import UsageError
 from ..internals.lightning import LeanModule, set_max_epochs, set_metrics, with_signature
-from ..modules.descent_module import DescentModule
+from ..modules.descent_module import DescentModule, set_names
 from ..runs.folder import Run
-from .data import SeedData, batches_in, members_that_fit, seeded, set_names
-from .descent import GroupDescent, hyperparameters_into, least_finite
+from .checks import SEEDS_TRIED, check_members, check_module
+from .data import SeedData, batches_in, first_batches, members_that_fit, seeded
+from .descent import GroupDescent, least_finite, set_hyperparameters
 from .losses import stack_seeds
 from .members import Plan, check_grid
 from .store import Store
@@ -41,8 +44,8 @@ class Sweep(LeanModule):
     killed goes on in the group, and at the epoch, of its last checkpoint.
 
     Args:
-        module: makes the module whose loss is descended, as in a run of its own. An instance is
-            copied, and for seeds that are given, what has `reset_parameters` draws anew.
+        module: makes the module whose loss is descended, as in a run of its own; without `seeds`
+            it may be an instance, which is copied.
         optimizer: makes the rule: one of `descentlab.optimizers` and the hyperparameters that all
             members share.
         grid: values for each swept hyperparameter, such as ``{lr: [0.01, 0.1], momentum: [0.9]}``.
@@ -74,29 +77,36 @@ class Sweep(LeanModule):
         self.automatic_optimization = False
         if members_at_once is not None and members_at_once < 1:
             raise UsageError(f"members_at_once = {members_at_once} is below 1: give 1 or more")
+        if seeds is not None and isinstance(module, LightningModule):
+            raise UsageError(
+                f"seeds = {seeds}: {type(module).__name__} is made already, with one seed: give "
+                "what makes it, such as its class"
+            )
         rule = optimizer([nn.Parameter(torch.zeros(()))])
         check_grid(type(rule), rule.defaults, grid)
         shared = {name: value for name, value in rule.defaults.items() if name not in grid}
         self.plan = Plan((type(rule).__name__, str(shared)), grid, seeds)
         self.members = self.plan.members(0)
         self._make_module, self._make_optimizer = module, optimizer
-        self._at_once = members_at_once
+        self._at_once, self._made_in = members_at_once, torch.get_default_dtype()
 
     # --- what is trained
 
     def draw(self, seed: int, trainer: Trainer) -> DescentModule:
         """Return the module as a run with a seed would have it before its first update."""
-        with seeded(seed):
-            if isinstance(self._make_module, LightningModule):
-                module = cast(DescentModule, copy.deepcopy(self._make_module))
-                for part in module.modules() if self.plan.seeds is not None else ():
-                    if hasattr(part, "reset_parameters"):
-                        cast(nn.Linear, part).reset_parameters()
-            else:
-                module = self._make_module()
+        with seeded(seed), _default_dtype(self._made_in):
+            made = self._make_module
+            module = (
+                cast(DescentModule, copy.deepcopy(made))
+                if isinstance(made, LightningModule)
+                else made()
+            )
             module.trainer = trainer
             module.setup("fit")
-        return module
+        return cast(DescentModule, trainer.strategy.precision_plugin.convert_module(module))
+
+    def _draw_here(self, seed: int) -> DescentModule:
+        return self.draw(seed, self.trainer).to(self.device)
 
     def setup(self, stage: str) -> None:
         """Resolve the seeds and, for a fit, stack the members of the first group."""
@@ -106,17 +116,25 @@ class Sweep(LeanModule):
         _refuse(self.trainer)
         self.most_epochs = self.trainer.max_epochs
         self.module = self.draw(self.members.seeds[0], self.trainer)
-        if self.module._make_scheduler is not None:
-            raise UsageError("a sweep keeps hyperparameters constant: leave lr_scheduler out")
+        check_module(self.module)
+        batch = self._tried()
         trial = getattr(self.trainer, "fast_dev_run", False)
         writes = self.trainer.loggers and not trial
         self._store = Store(Run.of(self.trainer).checkpoints if writes else None)
         device = self.trainer.strategy.root_device
-        self._cut(
-            self._at_once
-            or members_that_fit(self.module, self._datamodule, self.members.seeds[0], device)
-        )
+        self._cut(self._at_once or members_that_fit(self.module, batch, device))
         self._begin(0)
+
+    def _tried(self) -> Any | None:
+        """See whether members are runs of their own, where batches are known before a step."""
+        data = self._datamodule
+        self._alike = isinstance(data, ResumableData)
+        if not isinstance(data, ResumableData):
+            return None
+        seeds = self.members.seeds[:SEEDS_TRIED]
+        batches = first_batches(data, seeds)
+        check_members(self._draw_here, seeds, batches)
+        return batches[0]
 
     def _cut(self, at_once: int) -> None:
         """Cut the members into groups, and have the trainer count the epochs of all of them."""
@@ -135,7 +153,8 @@ class Sweep(LeanModule):
     def _begin(self, number: int) -> None:
         """Put the members of a group at their start."""
         self.number, group = number, self.groups[number]
-        starts = [self.draw(seed, self.trainer) for seed in group.seeds]
+        starts = [self._draw_here(seed) for seed in group.seeds]
+        self.module.to(self.device)
         self.descent = GroupDescent(self.module, starts, group, self.module.reduction)
         self._seed_data: SeedData | None = None
         self._ready = False  # whether the rule has this group's hyperparameters
@@ -155,6 +174,9 @@ class Sweep(LeanModule):
         """
         if batch_idx == 0:
             self._next_epoch()
+        if not self._alike:  # the first batch of data that are not ours
+            check_members(self._draw_here, self.members.seeds, [batch])
+            self._alike = True
         if not self._ready:
             self._set_hyperparameters()
         if self._own_batches:
@@ -178,7 +200,20 @@ class Sweep(LeanModule):
         if self.finished and self.number + 1 < len(self.groups):
             self._store.keep(self.number, self.descent.result(finished=True))
             self._begin(self.number + 1)
+        if self.descent.epoch < 0 and not self.descent.record.start:
+            self._measure_start()
         self.descent.epoch += 1
+
+    @torch.no_grad()
+    def _measure_start(self) -> None:
+        """Measure a group before its first update, where no check before training did so."""
+        if not isinstance(self._datamodule, ResumableData):
+            return
+        limits = self.trainer.num_val_batches
+        for number, (name, size) in enumerate(self._data().set_sizes().items()):
+            for position in range(int(min(size, *limits[number : number + 1]))):
+                self.descent.add_to_set(name, self._data().next_of(name, position))
+        self.descent.keep_start(self.descent.losses_of_sets(keep=False))
 
     @property
     def finished(self) -> bool:
@@ -190,13 +225,13 @@ class Sweep(LeanModule):
         rule = cast(LightningOptimizer, self.optimizers()).optimizer
         if self.descent.updates == 0:
             rule.state.clear()  # it is of the group before
-        hyperparameters_into(
+        set_hyperparameters(
             rule.param_groups, self.members.hyperparameters(self.groups[self.number])
         )
         self._ready = True
 
     def on_train_epoch_end(self) -> None:
-        """Keep the losses of the epoch, and the parameters of members at their best."""
+        """Count the epoch."""
         self.descent.end_epoch()
 
     def on_validation_model_zero_grad(self) -> None:
@@ -209,7 +244,7 @@ class Sweep(LeanModule):
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch of the training or the validation set to the losses of all members."""
         self._refuse_outside_a_fit()
-        name = set_names(self.trainer.val_dataloaders)[dataloader_idx]
+        name = set_names("val", self.trainer.val_dataloaders)[dataloader_idx]
         batches = self._data().next_of(name, batch_idx) if self._own_batches else [batch]
         self.descent.add_to_set(name, batches)
 
@@ -217,6 +252,8 @@ class Sweep(LeanModule):
         """Log the least of the members' losses."""
         counts = not self.trainer.sanity_checking  # else it is before any update, in no epoch
         losses = self.descent.losses_of_sets(keep=counts)
+        if not counts and self.trainer.num_sanity_val_steps == math.inf:
+            self.descent.keep_start(losses)
         least = {f"loss/least_{name}": least_finite(value) for name, value in losses.items()}
         set_metrics(self, least)
         row = {tag: float(value) for tag, value in least.items()}
@@ -304,6 +341,17 @@ class Sweep(LeanModule):
         """Give the trainer back its number of epochs."""
         if stage == "fit":
             set_max_epochs(self.trainer, self.most_epochs)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make tensors as a module's constructor did, in 64-true within a training step too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _refuse(trainer: Trainer) -> None:

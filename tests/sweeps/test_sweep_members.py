@@ -153,17 +153,15 @@ def test_max_steps_end_a_sweep_in_the_middle_of_a_chunk():
         torch.testing.assert_close(theirs[1], mine, rtol=FLOAT64, atol=0)
 
 
-def test_an_instance_is_copied_and_drawn_anew_for_seeds_that_are_given():
+def test_an_instance_is_copied_and_has_the_seed_of_the_run_alone():
     net = TwoLayerNet(5, 4, 2)
-    data = RandomBatch(8, 5, 2)
     start = net.layers[0].weight.detach().clone()
     rule = made_by(GradientDescent, lr=1e-3)
-    _, same = sweep(net, data, rule, {"lr": [1e-9]}, epochs=1)
+    _, same = sweep(net, RandomBatch(8, 5, 2), rule, {"lr": [1e-9]}, epochs=1)
     torch.testing.assert_close(same.module.layers[0].weight[0].float(), start)
-    _, fresh = sweep(net, data, rule, {"lr": [1e-9]}, [5, 6], epochs=1)
-    first, second = fresh.module.layers[0].weight
-    assert not torch.allclose(first, second)
     assert torch.equal(net.layers[0].weight, start)
+    with pytest.raises(UsageError, match="TwoLayerNet is made already, with one seed"):
+        Sweep(net, rule, {"lr": [1e-9]}, [5, 6])
 
 
 @pytest.mark.parametrize(
@@ -200,19 +198,25 @@ def test_what_cannot_be_swept_is_refused():
         sweep(make, data(), rule, {"lr": [0.1, 0.2]}, members_at_once=1, max_steps=3)
 
 
-def test_a_loss_with_branches_is_refused_with_what_to_do():
-    class Branching(LinearRegression):
-        def loss(self, batch):
-            loss = super().loss(batch)
-            return loss if loss > 0 else -loss
-
-    data = PROBLEMS["regression"][1]()
-    with pytest.raises(UsageError, match="Branching cannot be computed for all members at once"):
-        sweep(Branching, data, made_by(GradientDescent), {"lr": [0.1, 0.2]})
-
-
 def test_members_are_cut_by_the_memory_that_is_free(monkeypatch):
     monkeypatch.setattr("descentlab.sweeps.data.available", lambda device: 3000)
     _, trained = all_at_once("regression", "momentum", epochs=1)
     assert 1 < len(trained.groups) <= 6
     assert sum(len(group.members) for group in trained.groups) == 6
+
+
+def test_the_best_loss_is_that_of_the_best_parameters_within_an_epoch_too():
+    make, data = PROBLEMS["regression"]
+    flags = {"val_check_interval": 2, "num_sanity_val_steps": 0}
+    _, trained = sweep(make, data(), made_by(GradientDescent), {"lr": [0.5, 0.9]}, **flags)
+    record, held_out = trained.descent.record, data()
+    assert record.epochs == [0, 1, 2]
+    seen = record.curves["val"]
+    held_out.trainer = trained.trainer
+    held_out.setup("fit")
+    (batch,) = held_out.val_dataloader()["val"]
+    for member in range(2):
+        own = LinearRegression(features=1).double()
+        own.load_state_dict({name: values[member] for name, values in record.best.items()})
+        assert own.loss(batch).item() == pytest.approx(float(record.best_loss[member]), rel=FLOAT64)
+        assert record.best_loss[member] == seen[:, member].min()

@@ -2,14 +2,12 @@
 
 import csv
 import json
-import math
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from descentlab.__main__ import main
-from descentlab.sweeps.figures import best_loss_figure, member_curves_figure
 from tolerances import FLOAT32
 
 SWEEP = ("fit", "--config", "linear_regression/lr_momentum_sweep.yaml", "--trainer.max_epochs", "3")
@@ -69,6 +67,28 @@ def test_each_member_is_a_row_of_hparams(run, tmp_path):
         (best,) = events.Scalars("sweep/best_loss")
         assert best.value == pytest.approx(float(row["best_loss"]), rel=FLOAT32)
         assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_a_member_that_ends_above_its_start_is_worse_and_no_metric_of_it_is_huge(run, tmp_path):
+    words = ("--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "5")
+    out = run("fit", *words, "--model.grid", "{lr: [0.1, 1.2, 1.0e30]}")
+    folder = tmp_path / "logs/linear_regression/lr_sweep/version_0"
+    rows = table(folder / "sweep.csv")
+    assert [row["status"] for row in rows] == ["finished", "worse than start", "diverged"]
+    start = {float(row["start_train"]) for row in rows}
+    assert len(start) == 1  # all begin at zeros
+    assert float(rows[1]["last_train"]) > 1e6 * max(start)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["diverged"], summary["worse_than_start"]) == (1, 1)
+    assert "1 diverged, 1 ended worse than start" in out
+    shown = []
+    for number in range(3):
+        events = EventAccumulator(str(folder / "members" / f"{number:05}"))
+        events.Reload()
+        shown.append({tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]})
+    assert shown[0].keys() == {f"sweep/{name}" for name in ("best_loss", "last_train", "last_val")}
+    assert all(value <= 1.1 * max(start) for values in shown for value in values.values())
+    assert "sweep/last_train" not in shown[1]
 
 
 def test_a_test_of_a_run_has_what_each_members_own_run_has(run, tmp_path):
@@ -145,77 +165,6 @@ def test_a_wrong_grid_ends_with_one_message(run):
     assert run(*SWEEP, "--model.grid", "{lr: [-1]}", status=2).endswith("-1.0 was given")
 
 
-def rows_and_curves(count, second=False):
-    rows = [
-        {
-            "member": member,
-            "lr": 0.1 * (member + 1),
-            "momentum": float(member % 2),
-            "seed": 42,
-            "status": "diverged" if member == 1 else "finished",
-            "best_loss": None if member == 1 else 1.0 + member,
-        }
-        for member in range(count)
-    ]
-    losses = {m: ([0, 1, 2], [9.0, 3.0, math.inf if m == 1 else 1.0 + m]) for m in range(count)}
-    return rows, {"train": losses, "val": losses} if second else {"train": losses}
-
-
-def test_few_curves_have_a_legend_and_many_a_colour_bar():
-    rows, curves = rows_and_curves(5, second=True)
-    few = member_curves_figure(rows, curves, "lr", ["lr"])
-    (legend,) = few.legends
-    labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == [f"lr = {row['lr']:g}" for row in rows]
-    assert len(few.axes) == 2
-    assert [len(axes.lines) for axes in few.axes] == [5, 5]
-    assert "1 of 5 members diverged" in few.get_suptitle()
-    rows, curves = rows_and_curves(40)
-    many = member_curves_figure(rows, curves, "lr", ["lr"])
-    assert not many.legends
-    assert len(many.axes) == 2  # one of them is the bar
-    (lines,) = many.axes[0].collections
-    assert len(lines.get_segments()) == 40
-    assert len({tuple(colour) for colour in lines.get_colors()}) == 40
-
-
-def test_the_curve_of_a_member_is_what_is_drawn():
-    rows, curves = rows_and_curves(13)
-    (lines,) = member_curves_figure(rows, curves, "lr", ["lr"]).axes[0].collections
-    assert lines.get_segments()[4].tolist() == [[0.0, 9.0], [1.0, 3.0], [2.0, 5.0]]
-    one_epoch = {"train": {m: ([0], [1.0 + m]) for m in range(13)}}
-    (points,) = member_curves_figure(rows, one_epoch, "lr", ["lr"]).axes[0].collections
-    assert points.get_offsets()[4].tolist() == [0.0, 5.0]
-
-
-def test_a_figure_needs_a_curve():
-    with pytest.raises(ValueError, match="no learning curve"):
-        member_curves_figure([], {}, "lr", ["lr"])
-
-
-def test_the_heat_map_has_the_best_loss_of_each_pair_and_marks_the_least():
-    rows = [
-        {"member": k, "lr": lr, "momentum": mu, "status": status, "best_loss": loss}
-        for k, (lr, mu, status, loss) in enumerate(
-            [
-                (0.1, 0.0, "finished", 4.0),
-                (0.1, 0.5, "finished", 2.0),
-                (0.2, 0.0, "diverged", 8.0),
-                (0.2, 0.5, "finished", 6.0),
-            ]
-        )
-    ]
-    axes = best_loss_figure(rows, "lr", "momentum").axes[0]
-    assert axes.images[0].get_array().tolist() == [[4.0, 8.0], [2.0, 6.0]]
-    texts = {text.get_text() for text in axes.texts}
-    assert {"4", "2", "8", "6"} <= texts
-    labels = [line.get_label() for line in axes.lines]
-    assert any("least: 2 at lr = 0.1, momentum = 0.5" in label for label in labels)
-    crosses = next(line for line in axes.lines if "diverged" in line.get_label())
-    (x,), (y,) = crosses.get_data()
-    assert (x, round(y)) == (1, 0)
-
-
 def test_the_shipped_sweep_over_two_values_is_drawn(run, tmp_path):
     run("fit", "--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "2")
     rows = table("logs/linear_regression/lr_sweep/version_0/sweep.csv")
@@ -237,13 +186,6 @@ def test_a_sweep_all_of_which_diverged_has_failed_and_is_drawn(run, tmp_path):
     assert f"{folder.relative_to(tmp_path)}" in says
     assert len(table(folder / "sweep.csv")) == 2
     assert (folder / "figures" / "sweep_curves_lr.png").is_file()
-
-
-def test_a_curve_of_which_one_point_is_finite_is_a_dot():
-    rows, _ = rows_and_curves(2)
-    curves = {"train": {0: ([0, 1], [2.0, 1.0]), 1: ([0, 1], [5.0, math.inf])}}
-    lines = member_curves_figure(rows, curves, "lr", ["lr"]).axes[0].lines
-    assert [line.get_marker() for line in lines] == ["", "o"]
 
 
 def test_an_epoch_of_a_sweep_is_refused(run):
