@@ -150,12 +150,16 @@ class BatchLoss(Instrument):
         bad = next((i for i, loss in enumerate(self.losses) if not math.isfinite(loss)), None)
         if bad is None:
             return
-        before = (
-            f"the last finite loss was {self.losses[bad - 1]:.6g}" if bad else "it was the first"
-        )
+        if bad:
+            bound = _bound(trainer, pl_module, self._batch)
+            before = f"the last finite loss was {self.losses[bad - 1]:.6g}{bound}"
+        else:
+            before = (
+                "it was the first, before any update: look at the data, the start, the precision"
+            )
         raise RunError(
             f"the loss at step {self.steps[bad]} (epoch {trainer.current_epoch}) is "
-            f"{self.losses[bad]}: {before}{_bound(trainer, pl_module, self._batch)}"
+            f"{self.losses[bad]}: {before}"
         )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

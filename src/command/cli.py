@@ -22,8 +22,9 @@ from ..runs.logger import RunLogger
 from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment
-from .messages import cause, known
-from .parser import Parser, class_defaults
+from .messages import known
+from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, needs_closure
+from .parser import Parser, class_defaults, without_enums
 from .words import expand
 
 #: the callbacks of every fit, each with a flag of its own: `--graph_export null`
@@ -105,7 +106,7 @@ class DescentCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that were given, whatever this process was started with."""
         with class_defaults():
-            self.config = parser.parse_args(args)
+            self.config = without_enums(parser.parse_args(args))
         path = self.config[self.config["subcommand"]].get("ckpt_path")
         if path is not None and "://" in path:
             raise UsageError(f"--ckpt_path {path}: only files of this machine are read: fetch it")
@@ -157,8 +158,12 @@ class DescentCLI(LightningCLI):
         """Make model, data and trainer; what is wrong with a value is said in one sentence."""
         try:
             super().instantiate_classes()
-        except ValueError as error:
-            raise (cause(error) or error) from error
+        except UsageError:
+            raise
+        except Exception as error:
+            if mistake := mistake_in_making(error):
+                raise UsageError(mistake) from error
+            raise
         self._check_use()
 
     def _check_use(self) -> None:
@@ -182,8 +187,14 @@ class DescentCLI(LightningCLI):
         own = settings["callbacks"] or []
         present = [*attached, *(own if isinstance(own, list) else [own])]
         for kind, flag in ((ProgressBar, "progress_bar"), (Checkpoint, "checkpointing")):
-            if not any(isinstance(one, kind) for one in present):
+            there = any(isinstance(one, kind) for one in present)
+            if there and settings[f"enable_{flag}"] is False:
+                raise UsageError(f"--trainer.enable_{flag} false: give --{INSTEAD[flag]} null")
+            if not there:
                 settings[f"enable_{flag}"] = settings[f"enable_{flag}"] or False  # no default one
+        for key in ("check_val_every_n_epoch", "accumulate_grad_batches"):
+            if settings[key] == 0:
+                raise UsageError(f"--trainer.{key} 0: give 1 or more")
         try:
             trainer = self._instantiate_trainer(settings, attached)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
@@ -222,6 +233,12 @@ class DescentCLI(LightningCLI):
             self.datamodule.prepare_data()
         if isinstance(self.model, modules.DescentModule):
             self.model.check_chunk(getattr(self.datamodule, "chunk", 1))
+            optimizer = self._get(self.config, "model").get("init_args", {}).get("optimizer")
+            if not self.model.automatic_optimization and needs_closure(optimizer):
+                raise UsageError(
+                    f"model.optimizer: {optimizer.class_path} measures the loss anew within a "
+                    "step, which is not written out by hand: leave manual_optimization out"
+                )
         path = self._get(self.config_init, "ckpt_path")
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
@@ -241,22 +258,22 @@ class DescentCLI(LightningCLI):
         try:
             with loading(path):
                 self.trainer.fit(**kwargs)
-            if not self._training_began:
-                raise UsageError(
-                    f"nothing is left to train: trainer.max_epochs = {self.trainer.max_epochs} and "
-                    f"trainer.max_steps = {self.trainer.max_steps} are reached: give more"
-                )
+            if not self._training_began and (reason := idleness(self.trainer)):
+                raise UsageError(f"nothing is left to train: {reason}: give more")
         except RunError as error:
             if not self.trainer.loggers:
                 raise
             folder = Run.of(self.trainer).folder
             raise RunError(f"{error}; what was finished before is in {folder}") from error
-        except (UsageError, MisconfigurationException):
-            self._discard_folder()
-            raise
-        except BaseException as error:  # a signal: where the run is goes with it
+        except BaseException as error:
             if self._training_began and self.trainer.loggers and self.trainer.world_size == 1:
                 error.add_note(str(Run.of(self.trainer).folder))
+            if not isinstance(error, Exception):  # a signal
+                raise
+            self._discard_folder()
+            mistake = None if self._training_began else mistake_in_fit(error)
+            if mistake and not isinstance(error, UsageError):
+                raise UsageError(instead(mistake, self.trainer)) from error
             raise
 
     def _discard_folder(self) -> None:
@@ -322,10 +339,13 @@ HOOKS = {
     "test": ("test_step", "test_dataloader"),
     "predict": ("predict_step", "predict_dataloader"),
 }
+#: the instrument in the place of what Lightning has by default
+INSTEAD = {"progress_bar": "progress", "checkpointing": "best_parameters"}
 DESCRIPTION = """Gradient descent that can be checked: train, test and look at textbook problems.
 
 Start with `descentlab fit --config linear_regression/split.yaml`; `descentlab configs` lists all
-shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version."""
+shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version.
+With `--traceback` a command that fails shows where in the code."""
 ABOUT = {
     "fit": "Train a model; everything that is found goes into the folder of a run.",
     "validate": "Measure the losses on the training and validation sets (--run DIR).",

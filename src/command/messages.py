@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from lightning.pytorch import LightningModule
 from torch.optim import Optimizer
@@ -21,6 +22,20 @@ HOMES: dict[str, tuple[tuple[str, ...], type]] = {
     "objective": (("descentlab.objectives",), Objective),
     "optimizer": (("descentlab.optimizers", "torch.optim"), Optimizer),
     "lr_scheduler": (("torch.optim.lr_scheduler",), LRScheduler),
+}
+
+#: flags that others have, and what stands for them here
+MEANT = {
+    "--lr": "--model.optimizer.lr",
+    "--learning_rate": "--model.optimizer.lr",
+    "--optimizer": "--model.optimizer",
+    "--lr_scheduler": "--model.lr_scheduler",
+    "--batch_size": "--data.batch_size",
+    "--epochs": "--trainer.max_epochs",
+    "--max_epochs": "--trainer.max_epochs",
+    "--seed": "--seed_everything",
+    "--trainer.gpus": "--trainer.accelerator gpu --trainer.devices N",
+    "--gpus": "--trainer.accelerator gpu --trainer.devices N",
 }
 
 #: how types are called in a message
@@ -62,12 +77,22 @@ def sentence(message: str, flags: Iterable[str] = ()) -> str:
     if found := re.match(r"the following arguments are required: (.*)", message):
         return _missing(found[1])
     if found := re.match(r"unrecognized arguments: (.*)", message):
-        wrong = found[1].split()[0].partition("=")[0]
-        return f"{found[1]}: there is no such flag{_nearest(wrong, flags)}"
+        return _unknown_flag(found[1], flags)
     if found := re.match(r"Subcommand '\w+' does not accept option '(.*)'", message):
         return f"{found[1]}: there is no such key{_nearest('--' + found[1], flags)}"
     keys = re.findall(r'Parser key "(.*?)"', message)
     return _about_key(keys, message) if keys else " ".join(message.split())
+
+
+def _unknown_flag(words: str, flags: Iterable[str]) -> str:
+    """Say which flag is meant, given all words that are unknown, the first of which is one."""
+    wrong = words.split()[0].partition("=")[0]
+    if wrong.endswith((".yaml", ".yml")):
+        return f"{words}: a config is given as --config {wrong}"
+    for known_as, meant in MEANT.items():
+        if wrong == known_as or wrong.startswith(f"{known_as}."):
+            return f"{words}: there is no such flag: give {meant}{wrong.removeprefix(known_as)}"
+    return f"{words}: there is no such flag{_nearest(wrong, flags)}"
 
 
 def _missing(keys: str) -> str:
@@ -90,6 +115,8 @@ def _about_key(keys: list[str], message: str) -> str:
     inner = message[message.rindex(f'Parser key "{keys[-1]}"') :]
     if found := re.search(r"Option '(.*?)' is not accepted", inner):
         return f"{flag}.{found[1]}: {_unaccepted(found[1], message)}"
+    if found := re.search(r"Importing '(\S+)' is not allowed", inner):
+        return f"{flag} {found[1]}: it leads to the machine itself, and may not be named"
     value = _given(inner)
     if found := re.search(r"Multiple subclasses with name \S+\..*?: (.*)\.", inner):
         return (
@@ -103,7 +130,15 @@ def _about_key(keys: list[str], message: str) -> str:
         needs, first = found[1].strip(), found[1].split(",")[0].strip()
         return f"{flag} {kind[1] if kind else value} needs {needs}: add {flag}.{first} VALUE"
     if name in HOMES:
-        return f"{flag} {value}: there is no such {name}; give {known(name)}, or an import path"
+        top = value.partition(".")[0]
+        if "." in value and (Path(f"{top}.py").is_file() or Path(top).is_dir()):
+            return (
+                f"{flag} {value}: {top} lies in the working folder, where this command does not "
+                "look: call `python -m descentlab`, or install it"
+            )
+        other = re.search(r"Expected '\S+' to be a |not correspond to a subclass", inner)
+        wrong = f"it is no {name}" if other else f"there is no such {name}"
+        return f"{flag} {value}: {wrong}; give {known(name)}, or an import path"
     before = re.split(r"(?:Got|Given) value", inner)[0]
     expected = re.findall(r"Expected (?:an? )?(.+?)\.? *$", before, re.M)
     if expected:
@@ -123,7 +158,8 @@ def _given(inner: str) -> str:
         r"Expected a path but (\S+) either",
     ):
         if found := re.search(pattern, inner, re.M):
-            return found[1]
+            dump = re.match(r"Namespace\(class_path='(.*?)'", found[1])
+            return dump[1] if dump else found[1]
     return ""
 
 

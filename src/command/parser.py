@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any, NoReturn
 
 from jsonargparse import Namespace, set_parsing_settings
@@ -140,6 +141,18 @@ def _gives(function: Any, kinds: tuple[Any, ...]) -> bool:
     except (TypeError, NameError):
         return False
     return isinstance(returned, type) and issubclass(returned, _flat(kinds))
+
+
+def without_enums(value: Any) -> Any:
+    """Return a configuration with the values of enumerations as text, which YAML can hold."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Namespace):
+        for key in list(vars(value)):
+            value[key] = without_enums(value[key])
+    if isinstance(value, list):
+        return [without_enums(each) for each in value]
+    return value
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,22 +16,29 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ..errors import RunError, UsageError
 from .cli import DescentCLI
+from .mistakes import fault, in_one_sentence
 
 
 def run(words: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
+    Args:
+        words: a command and its flags; `--traceback` among them shows where it fails in the code.
+
     Returns:
         0; 1 for a failed run; 2 for wrong use; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
     """
     stop = Stop()
+    given = [word for word in words if word != "--traceback"]
     try:
-        with stop.on_signals(), _quiet():
-            DescentCLI(words or ["--help"])
+        with stop.on_signals(), _quiet(), _tracebacks(len(given) < len(words)):
+            DescentCLI(given or ["--help"])
     except (UsageError, MisconfigurationException) as error:
         return _fail(error, 2)
     except RunError as error:
         return _fail(error, 1)
+    except Exception as error:  # whatever else goes wrong, here or in a library
+        return _fail(fault(error), 1)
     except (SIGTERMException, KeyboardInterrupt) as error:
         return stop.report(error)
     except SystemExit as leave:
@@ -97,8 +105,19 @@ class Stop:
 
 
 def _fail(message: object, status: int) -> int:
-    print(f"descentlab: error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"descentlab: error: {in_one_sentence(message)}", file=sys.stderr)
     return status
+
+
+@contextmanager
+def _tracebacks(shown: bool) -> Iterator[None]:
+    """Show the traceback of what is raised inside, if asked to."""
+    try:
+        yield
+    except Exception:
+        if shown:
+            traceback.print_exc()
+        raise
 
 
 #: loggers of Lightning's notes on its own services

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class RunLogger(TensorBoardLogger):
         super().__init__(save_dir, name=name, version=version, default_hp_metric=False)
         self._number = version
         self._writing = False
+        self._new_parents: list[Path] = []
         self._table: ExperimentWriter | None = None
         self._next_save = 0.0
 
@@ -62,8 +64,10 @@ class RunLogger(TensorBoardLogger):
         """
         if self._table is not None:
             return
+        root = Path(self.root_dir)
+        self._new_parents = [each for each in (root, *root.parents) if not each.exists()]
         try:
-            Path(self.root_dir).mkdir(parents=True, exist_ok=True)
+            root.mkdir(parents=True, exist_ok=True)
             if self._number is None:
                 self._number = self._free_number()
             folder = Path(self.log_dir)
@@ -83,10 +87,13 @@ class RunLogger(TensorBoardLogger):
 
     @rank_zero_only
     def discard(self) -> None:
-        """Remove the folder that this logger made, for a run that never began."""
+        """Remove the folders that this logger made, for a run that never began."""
         if self._table is not None:
             self.finalize("failed")
             shutil.rmtree(self.log_dir, ignore_errors=True)
+            with suppress(OSError):  # where another run has begun
+                for folder in self._new_parents:
+                    folder.rmdir()
 
     def _free_number(self) -> int:
         taken = (
@@ -113,8 +120,8 @@ class RunLogger(TensorBoardLogger):
     def experiment(self) -> Any:
         """The SummaryWriter, its charts laid out."""
         if not self._writing:
-            self._writing = True
             self.take_folder()
+            self._writing = True
             super().experiment.add_custom_scalars(LAYOUT)
         return super().experiment
 

@@ -64,7 +64,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_its_step(tmp_path, at):
         fit(tmp_path, BatchLoss(), module=module)
     assert str(stopped.value).startswith(f"the loss at step {at} (epoch {at // 5}) is nan: ")
     assert last.format(module.seen[at - 1]) in str(stopped.value)
-    assert "the learning rate is 0.1" in str(stopped.value)
+    assert ("the learning rate is 0.1" in str(stopped.value)) == (at > 0)  # the first is without
     assert len(table(tmp_path)) >= at + 1
 
 

@@ -1,0 +1,143 @@
+"""What other libraries raise, in one sentence: a mistake in what was asked for, or a fault."""
+
+import inspect
+import pydoc
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
+
+from .messages import cause
+
+PACKAGE = Path(__file__).parents[1]
+LIBRARIES = ("lightning", "torch", "torchmetrics", "jsonargparse")
+#: a message has at most so many characters
+LONGEST = 480
+
+
+def in_one_sentence(message: object) -> str:
+    """Return a message on one line, without dumps of objects, its middle left out if it is long.
+
+    Example:
+        >>> in_one_sentence("Given value: Namespace(a=(1, 2)) at <x object at 0x7f>")
+        'Given value: … at …'
+    """
+    text = " ".join(_without_dumps(str(message)).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 123]} … {text[-120:]}"
+
+
+def _without_dumps(text: str) -> str:
+    text = re.sub(r"<[^<>]* object at 0x[^<>]*>", "…", text)
+    while (start := text.find("Namespace(")) >= 0:
+        end, depth = start + len("Namespace("), 1
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        text = f"{text[:start]}…{text[end:]}"
+    return text
+
+
+def fault(error: BaseException) -> str:
+    """Say what went wrong that nobody had foreseen: its type, its words and its place."""
+    where = "".join(f"; what was finished before is in {note}" for note in _notes(error)[:1])
+    text = in_one_sentence(f"{type(error).__name__}: {error}")
+    return f"{text[:250]} (in {_place(error)}){where}; --traceback shows the whole"
+
+
+def mistake_in_making(error: Exception) -> str | None:
+    """Return what is wrong with the options of a class, by its own words; None for our fault."""
+    if usage := cause(error):
+        return str(usage)
+    said = re.findall(r"Problem with given class_path '(?:.*\.)?(\w+)':\s+(\S.*)", str(error))
+    if said:
+        return f"{said[-1][0]}: {said[-1][1]}"
+    *_, first = _causes(error)
+    return None if _library(first) == "descentlab" else _made(first)
+
+
+def mistake_in_fit(error: Exception) -> str | None:
+    """Return what was asked for wrongly, where a fit fails before training; None for a fault."""
+    names = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    if isinstance(error, ModuleNotFoundError):
+        return str(error)
+    if "configure_optimizers" in names and _library(error) != "descentlab":
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        scheduler = any(file.endswith("lr_scheduler.py") for file in files)
+        return f"model.{'lr_scheduler' if scheduler else 'optimizer'}: {_made(error)}"
+    asked = isinstance(error, ValueError | MisconfigurationException)
+    return str(error) if asked and _library(error) in LIBRARIES else None
+
+
+def instead(mistake: str, trainer: Trainer) -> str:
+    """Return what to give in place of a setting that does not fit here, or the mistake."""
+    part = getattr(trainer, "overfit_batches", 0)
+    if isinstance(part, float) and 0 < part < 1 and "dataloader" in mistake:
+        return (
+            f"--trainer.overfit_batches {part} is less than a batch of some set: give a whole "
+            "number of batches"
+        )
+    return mistake
+
+
+def idleness(trainer: Trainer) -> str | None:
+    """Return why a fit trained nothing; None where it did so in processes of its own."""
+    timers = [one for one in getattr(trainer, "callbacks", ()) if isinstance(one, Timer)]
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    if getattr(trainer, "limit_train_batches", 1) == 0:
+        return "trainer.limit_train_batches = 0 leaves no batch"
+    if any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
+        return "trainer.max_time is used up"
+    if trainer.current_epoch >= (epochs or 0) >= 0 or trainer.global_step >= steps >= 0:
+        return f"trainer.max_epochs = {epochs} and trainer.max_steps = {steps} are reached"
+    return None
+
+
+def needs_closure(optimizer: Any) -> bool:
+    """Return whether the class of an optimizer, as configured, has a step only with a closure."""
+    kind = pydoc.locate(getattr(optimizer, "class_path", ""))
+    closure = inspect.signature(getattr(kind, "step", int)).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
+
+
+def _made(error: BaseException) -> str:
+    """Say what an error says of the object that was being made."""
+    makers = [
+        type(frame.f_locals["self"]).__name__
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "__init__" and "self" in frame.f_locals
+    ]
+    words = str(error) or type(error).__name__
+    return f"{makers[-1]}: {words}" if makers else words
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
+
+
+def _short(filename: str) -> str:
+    """Return a file's path from its package on."""
+    path = Path(filename)
+    if path.is_relative_to(PACKAGE):
+        return (Path("descentlab") / path.relative_to(PACKAGE)).as_posix()
+    return path.as_posix().rpartition("site-packages/")[2]
+
+
+def _library(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return _short(frames[-1].filename).split("/")[0] if frames else ""
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{_short(frames[-1].filename)}:{frames[-1].lineno}" if frames else "an unknown place"
