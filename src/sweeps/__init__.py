@@ -1,12 +1,13 @@
 """A whole grid of hyperparameters and seeds, trained at once: members, their losses, their data."""
 
 from .data import SeedData, batches_in, members_that_fit, seeded
-from .descent import GroupDescent, least_finite, set_hyperparameters
+from .descent import GroupDescent, least_finite
 from .evaluation import MemberEvaluation
 from .losses import MemberLosses, stack_seeds
-from .members import Group, Members, Plan, check_grid
+from .members import Group, Members, Plan
 from .record import Record, ranked, rows_of
 from .results import SweepResults
+from .stepping import MemberOptimizers, check_grid, set_hyperparameters, steps_rows_alone
 from .store import Store
 from .sweep import Sweep
 
@@ -15,6 +16,7 @@ __all__ = [
     "GroupDescent",
     "MemberEvaluation",
     "MemberLosses",
+    "MemberOptimizers",
     "Members",
     "Plan",
     "Record",
@@ -31,4 +33,5 @@ __all__ = [
     "seeded",
     "set_hyperparameters",
     "stack_seeds",
+    "steps_rows_alone",
 ]

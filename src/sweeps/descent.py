@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..modules.descent_module import DescentModule, batch_rows
-from .losses import MemberLosses, per_row
+from .losses import MemberLosses
 from .members import Group
 from .record import Record
 
@@ -184,17 +184,3 @@ def _buffers_of_seeds(module: DescentModule, starts: Sequence[DescentModule]) ->
 def least_finite(losses: Tensor) -> Tensor:
     """Return the least of the losses that are finite, infinity where none is."""
     return losses.nan_to_num(math.inf, math.inf, math.inf).amin()
-
-
-def set_hyperparameters(groups: Sequence[dict[str, Any]], values: Mapping[str, Tensor]) -> None:
-    """Give a rule one value of each swept hyperparameter for each member.
-
-    Args:
-        groups: its groups, of one parameter each.
-        values: by name, (M,), float64.
-    """
-    for group in groups:
-        (parameter,) = group["params"]
-        for name, value in values.items():
-            exact = value.float() if parameter.device.type == "mps" else value  # it has no float64
-            group[name] = per_row(exact.to(parameter.device), parameter)

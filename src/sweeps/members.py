@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import UsageError
-from ..optimizers import Rule
 
 #: members that a sweep has at most: each is a row of every table
 MOST_MEMBERS = 100_000
@@ -165,39 +164,6 @@ class Plan:
                     "run began with, or begin a new run"
                 )
         return members, saved
-
-
-def check_grid(kind: type, fixed: Mapping[str, Any], grid: Mapping[str, Sequence[float]]) -> None:
-    """Refuse a grid that a rule cannot be swept over, before anything is trained.
-
-    Args:
-        kind: the class of the optimizer.
-        fixed: its hyperparameters that are not swept, and the defaults of those that are.
-        grid: values for each swept hyperparameter.
-
-    Raises:
-        UsageError: naming the hyperparameter, or the class; of a wrong value, the rule's own.
-    """
-    if not (issubclass(kind, Rule) and kind.per_member):
-        raise UsageError(
-            f"optimizer {kind.__name__} cannot be swept: give one of descentlab.optimizers"
-        )
-    if not grid:
-        raise UsageError(
-            f"the grid is empty: give values for some of {', '.join(kind.per_member)}, such as "
-            "{lr: [0.01, 0.1]}"
-        )
-    for name, values in grid.items():
-        if name not in kind.per_member:
-            raise UsageError(
-                f"grid.{name}: {kind.__name__} can be swept over {', '.join(kind.per_member)}"
-            )
-        if not values:
-            raise UsageError(f"grid.{name} has no values: give at least one")
-        if len(set(map(float, values))) < len(values):
-            raise UsageError(f"grid.{name} = {list(values)} has a value twice: give each once")
-        for value in values:
-            kind([nn.Parameter(torch.zeros(()))], **{**fixed, name: float(value)})
 
 
 def _even(items: list[int], size: int) -> list[tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -22,9 +22,16 @@ from ..modules.descent_module import DescentModule, set_names
 from ..runs.folder import Run
 from .checks import SEEDS_TRIED, check_members, check_module
 from .data import SeedData, batches_in, first_batches, members_that_fit, seeded
-from .descent import GroupDescent, least_finite, set_hyperparameters
+from .descent import GroupDescent, least_finite
 from .losses import stack_seeds
-from .members import Plan, check_grid
+from .members import Plan
+from .stepping import (
+    MemberOptimizers,
+    check_grid,
+    set_hyperparameters,
+    settings_of,
+    steps_rows_alone,
+)
 from .store import Store
 
 
@@ -46,8 +53,9 @@ class Sweep(LeanModule):
     Args:
         module: makes the module whose loss is descended, as in a run of its own; without `seeds`
             it may be an instance, which is copied.
-        optimizer: makes the rule: one of `descentlab.optimizers` and the hyperparameters that all
-            members share.
+        optimizer: makes the optimizer, with the hyperparameters that all members share. A rule of
+            `descentlab.optimizers`, or your own, steps all members at once where it moves each
+            element alone; with any other class each member has an optimizer of its own.
         grid: values for each swept hyperparameter, such as ``{lr: [0.01, 0.1], momentum: [0.9]}``.
         seeds: the seed of the run if not given.
         members_at_once: members in a group at most; as many as half of the free memory holds, by
@@ -82,10 +90,12 @@ class Sweep(LeanModule):
                 f"seeds = {seeds}: {type(module).__name__} is made already, with one seed: give "
                 "what makes it, such as its class"
             )
-        rule = optimizer([nn.Parameter(torch.zeros(()))])
-        check_grid(type(rule), rule.defaults, grid)
-        shared = {name: value for name, value in rule.defaults.items() if name not in grid}
-        self.plan = Plan((type(rule).__name__, str(shared)), grid, seeds)
+        example = optimizer([nn.Parameter(torch.zeros(1, 1))])
+        self._kind, self._settings = type(example), settings_of(example)
+        check_grid(self._kind, self._settings, grid)
+        self._stacked = steps_rows_alone(self._kind, self._settings, grid)
+        shared = {name: value for name, value in example.defaults.items() if name not in grid}
+        self.plan = Plan((self._kind.__name__, str(shared)), grid, seeds)
         self.members = self.plan.members(0)
         self._make_module, self._make_optimizer = module, optimizer
         self._at_once, self._made_in = members_at_once, torch.get_default_dtype()
@@ -117,6 +127,11 @@ class Sweep(LeanModule):
         self.most_epochs = self.trainer.max_epochs
         self.module = self.draw(self.members.seeds[0], self.trainer)
         check_module(self.module)
+        if not self._stacked:
+            print(
+                f"{self._kind.__name__} is no rule of descentlab.optimizers, or none that moves "
+                f"each element alone: the {len(self.members)} members are stepped one by one"
+            )
         batch = self._tried()
         trial = getattr(self.trainer, "fast_dev_run", False)
         writes = self.trainer.loggers and not trial
@@ -160,8 +175,21 @@ class Sweep(LeanModule):
         self._ready = False  # whether the rule has this group's hyperparameters
 
     def configure_optimizers(self) -> Optimizer:
-        """Make the rule, with a group for each parameter."""
-        return self._make_optimizer([{"params": [p]} for p in self.module.parameters()])
+        """Make the rule, with a group for each parameter, or an optimizer for each member."""
+        parameters = list(self.module.parameters())
+        if self._stacked:
+            return self._make_optimizer([{"params": [p]} for p in parameters])
+        return MemberOptimizers(parameters, self._make_one, self._values())
+
+    def _make_one(self, parameters: Sequence[nn.Parameter], **swept: float) -> Optimizer:
+        try:
+            return self._kind(parameters, **{**self._settings, **swept})
+        except ValueError as error:
+            raise UsageError(f"{self._kind.__name__}: {error}") from error
+
+    def _values(self) -> dict[str, Tensor]:
+        """Return the swept values of the members of the group under way."""
+        return self.members.hyperparameters(self.groups[self.number])
 
     # --- training
 
@@ -223,11 +251,14 @@ class Sweep(LeanModule):
 
     def _set_hyperparameters(self) -> None:
         rule = cast(LightningOptimizer, self.optimizers()).optimizer
-        if self.descent.updates == 0:
-            rule.state.clear()  # it is of the group before
-        set_hyperparameters(
-            rule.param_groups, self.members.hyperparameters(self.groups[self.number])
-        )
+        fresh = self.descent.updates == 0  # the state is of the group before
+        if isinstance(rule, MemberOptimizers):
+            if fresh:
+                rule.begin(self._values())
+        else:
+            if fresh:
+                rule.state.clear()
+            set_hyperparameters(rule.param_groups, self._values())
         self._ready = True
 
     def on_train_epoch_end(self) -> None:

@@ -127,6 +127,7 @@ def plain_loop(case, values):
     seed_everything(seed, verbose=False)
     module = Varied(case.parts).to(case.dtype)
     own = {name: value for name, value in values.items() if name != "seed"}
+    torch.set_default_dtype(case.dtype)  # as 64-true has it in a step; ASGD keeps its rate in it
     optimizer = counterpart(module.parameters(), foreach=False, **{"lr": 0.01, **fixed, **own})
     x, y = (tensor.to(case.dtype) for tensor in noisy_line(case.line))
     before = module.loss((x, y)).item()
@@ -137,6 +138,7 @@ def plain_loop(case, values):
             optimizer.zero_grad()
             module.loss(batch).backward()
             optimizer.step()
+    torch.set_default_dtype(torch.float32)
     parameters = {name: p.detach() for name, p in module.named_parameters()}
     return before, module.loss((x, y)).item(), parameters
 

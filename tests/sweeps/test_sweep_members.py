@@ -167,7 +167,15 @@ def test_an_instance_is_copied_and_has_the_seed_of_the_run_alone():
 @pytest.mark.parametrize(
     ("kind", "grid", "seeds", "says"),
     [
-        (torch.optim.SGD, {"lr": [0.1]}, None, "SGD cannot be swept"),
+        (torch.optim.LBFGS, {"lr": [0.1]}, None, "LBFGS computes the loss several times"),
+        (
+            torch.optim.SGD,
+            {"foreach": [0.1]},
+            None,
+            "SGD can be swept over lr, momentum, dampening",
+        ),
+        (torch.optim.SGD, {"lr": [0.1, -1.0]}, None, "grid.lr, -1.0: Invalid learning rate"),
+        (torch.optim.Muon, {"ns_steps": [3.0]}, None, "Muon can be swept over lr, weight_decay"),
         (GradientDescent, {}, None, "the grid is empty"),
         (GradientDescent, {"momentum": [0.1]}, None, "can be swept over lr"),
         (GradientDescent, {"lr": []}, None, "grid.lr has no values"),

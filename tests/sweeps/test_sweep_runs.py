@@ -131,8 +131,10 @@ def test_validate_a_sweep_and_no_predictions_of_it(run, tmp_path):
     ],
     ids=["in the first group", "in the second group"],
 )
-def test_a_sweep_that_was_broken_off_goes_on_to_the_same_end(run, tmp_path, stopped, left):
+@pytest.mark.parametrize("kind", ["descentlab.optimizers.Momentum", "torch.optim.RMSprop"])
+def test_a_sweep_that_was_broken_off_goes_on_to_the_same_end(run, tmp_path, stopped, left, kind):
     cut = ("--model.grid", "{lr: [0.01, 0.02, 0.05, 0.1]}", "--model.members_at_once", "2")
+    cut += ("--model.optimizer", kind)
     cut += ("--best_parameters.every", "0")
     whole = ("--trainer.logger.version", "whole")
     broken = ("--trainer.logger.version", "broken")
