@@ -54,8 +54,7 @@ def test_what_is_imported_is_required():
     declared = requirements(PROJECT["project"]["dependencies"])
     optional = requirements(PROJECT["project"]["optional-dependencies"]["bench"])
     assert needed - {"descentlab"} <= declared | optional
-    # for torchviz, and for Lightning's command line
-    assert declared - needed == {"setuptools", "jsonargparse"}
+    assert declared - needed == {"setuptools"}  # for torchviz
 
 
 def test_every_dependency_has_a_reason_in_the_changelog():

@@ -46,6 +46,7 @@ def expand(words: list[str]) -> tuple[list[str], list[Path]]:
     if evaluates and len(flags) == 2:
         raise UsageError("--run and --ckpt_path: give one: a run has checkpoints of its own")
     reduced = evaluates and len(flags) == 1
+    _refuse_options_before_their_class(words)
     words, index = _expand_run(words), 0
     expanded: list[str] = []
     paths: list[Path] = []
@@ -59,6 +60,15 @@ def expand(words: list[str]) -> tuple[list[str], list[Path]]:
             expanded.append(words[index])
             index += 1
     return expanded, paths
+
+
+def _refuse_options_before_their_class(words: list[str]) -> None:
+    """Refuse `--model.optimizer.lr 0.1 --model.optimizer X`: X starts from its own defaults."""
+    flags = [flag_at(words, place)[0] for place in range(len(words))]
+    for flag in filter(lambda flag: flag.startswith("--"), flags):
+        early = [each for each in flags[: flags.index(flag)] if each.startswith(f"{flag}.")]
+        if early:
+            raise UsageError(f"{early[0]} is of the class before: give it after {flag}")
 
 
 def _expand_run(words: list[str]) -> list[str]:

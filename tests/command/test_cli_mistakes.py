@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from command_line import RUN, YOUR_DATA
 from descentlab.command.mistakes import (
     LONGEST,
     fault,
+    idleness,
     in_one_sentence,
     mistake_in_fit,
     mistake_in_making,
@@ -19,6 +21,7 @@ from descentlab.modules import LinearRegression
 
 QUIET = ("--graph_export", "null", "--learning_curves", "null")
 SGD = ("--model.optimizer", "torch.optim.SGD")
+RATE = ("--model.optimizer.lr", "0.1")
 SCHEDULER = "--model.lr_scheduler"
 
 
@@ -90,6 +93,7 @@ def mistaken(command, here):
             "there is no such flag: give --model.optimizer",
         ),
         (("--optimizer.lr", "1"), "there is no such flag: give --model.optimizer.lr"),
+        ((*RATE, *SGD), "--model.optimizer.lr is of the class before: give it after --model.opt"),
         (("toy/norm.yaml",), "toy/norm.yaml: a config is given as --config toy/norm.yaml"),
     ],
 )
@@ -183,6 +187,20 @@ def test_another_class_starts_from_its_own_defaults(command, here):
     assert default == 0.9
     out = command(*words, *momentum, "--model.optimizer", "torch.optim.SGD").out  # the control
     assert yaml.safe_load(out)["model"]["init_args"]["optimizer"]["init_args"]["momentum"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("done", "reason"),
+    [
+        ({"current_epoch": 2}, "trainer.max_epochs = 2 and trainer.max_steps = 9 are reached"),
+        ({"global_step": 9}, "trainer.max_epochs = 2 and trainer.max_steps = 9 are reached"),
+        ({"limit_train_batches": 0}, "trainer.limit_train_batches = 0 leaves no batch"),
+        ({}, None),  # the trainer whose processes were spawned: they trained, and it did not
+    ],
+)
+def test_a_cause_is_named_only_where_it_is_one(done, reason):
+    trainer = {"current_epoch": 0, "global_step": 0, "max_epochs": 2, "max_steps": 9}
+    assert idleness(SimpleNamespace(**{**trainer, "limit_train_batches": 1.0, **done})) == reason
 
 
 def test_ones_own_class_in_the_working_folder_is_told_where_to_call_from(mistaken, here):
