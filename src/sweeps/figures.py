@@ -122,8 +122,8 @@ def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> Figure:
     axes.set_xlabel(first)
     axes.set_ylabel(second)
     for axis, values in ((axes.xaxis, xs), (axes.yaxis, ys)):
-        places = list(range(0, len(values), math.ceil(len(values) / _LABELS_UP_TO)))
-        axis.set_ticks(places, labels=[f"{values[place]:.3g}" for place in places])
+        ticks = list(range(0, len(values), math.ceil(len(values) / _LABELS_UP_TO)))
+        axis.set_ticks(ticks, labels=[f"{values[tick]:.3g}" for tick in ticks])
     axes.tick_params(axis="x", rotation=45 if len(xs) > 8 else 0)
     axes.set_title("Best loss of each member", fontsize=12)
     figure.colorbar(shown, ax=axes, label="best loss (as many cells in each shade)", format="%.4g")
@@ -225,14 +225,14 @@ def _colour_bar(figure: Figure, panels: list[Axes], name: str, values: Sequence[
     norm = BoundaryNorm(edges, len(values))
     shown = ScalarMappable(norm, ListedColormap(_colours(len(values))))
     bar = figure.colorbar(shown, ax=panels, label=name)
-    places = list(range(0, len(values), math.ceil(len(values) / _LABELS_UP_TO)))
+    ticks = list(range(0, len(values), math.ceil(len(values) / _LABELS_UP_TO)))
     bar.minorticks_off()  # one for each value otherwise
-    bar.set_ticks(places, labels=[f"{values[place]:.3g}" for place in places])
+    bar.set_ticks(ticks, labels=[f"{values[tick]:.3g}" for tick in ticks])
 
 
 def _colours(count: int) -> list[tuple[float, float, float, float]]:
     """Return a colour for each value in order, from dark to light but not too light for a line."""
-    return [colormaps["viridis"](place) for place in np.linspace(0.0, 0.9, count)]
+    return [colormaps["viridis"](shade) for shade in np.linspace(0.0, 0.9, count)]
 
 
 def _finite(epochs: Sequence[int], losses: Sequence[float]) -> NDArray[np.float64]:

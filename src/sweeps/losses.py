@@ -30,7 +30,7 @@ class MemberLosses:
         known = dict(module.named_buffers())
         tensors = [*module.parameters(), *(known[name] for name in buffers)]
         order = {id(tensor): index for index, tensor in enumerate(tensors)}
-        self._places = [  # one tensor may have several
+        self._homes = [  # one tensor may have several
             (tensors, name, order[id(tensor)])
             for part in module.modules()
             for tensors in (part._parameters, part._buffers)
@@ -45,13 +45,13 @@ class MemberLosses:
 
         As `torch.func.functional_call` does, in a quarter of its time.
         """
-        own = [home[name] for home, name, _ in self._places]
+        own = [home[name] for home, name, _ in self._homes]
         try:
-            for home, name, index in self._places:
+            for home, name, index in self._homes:
                 home[name] = tensors[index]  # type: ignore[assignment]  # no Parameter, as in vmap
             return self._module.loss(batch)
         finally:
-            for (home, name, _), tensor in zip(self._places, own, strict=True):
+            for (home, name, _), tensor in zip(self._homes, own, strict=True):
                 home[name] = tensor  # type: ignore[assignment]
 
     def __call__(self, tensors: Sequence[Tensor], batch: Any, dims: Any) -> Tensor:

@@ -179,8 +179,8 @@ def _flat(parameters: Mapping[str, Tensor], row: int) -> dict[str, float]:
     for name, values in parameters.items():
         value = values[row]
         for index in torch.cartesian_prod(*map(torch.arange, value.shape)) if value.dim() else []:
-            place = index.reshape(-1).tolist()
-            flat[f"{name}{place}".replace(" ", "")] = float(value[tuple(place)])
+            indices = index.reshape(-1).tolist()
+            flat[f"{name}{indices}".replace(" ", "")] = float(value[tuple(indices)])
         if not value.dim():
             flat[name] = float(value)
     return flat
