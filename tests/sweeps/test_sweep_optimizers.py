@@ -74,6 +74,34 @@ def test_our_rules_step_all_members_at_once(kind, grid):
     assert steps_rows_alone(kind, settings, grid)
 
 
+class Normalizing:
+    """Divide the gradients by their norm over all parameters."""
+
+    def step(self, closure=None):
+        moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.stack([p.grad.norm() for p in moved]).norm()
+        for parameter in moved:
+            parameter.grad /= norm
+        return super().step(closure)
+
+
+class NormalizedDescent(Normalizing, GradientDescent):
+    """A rule of one's own that looks at more than one element."""
+
+
+class NormalizedSGD(Normalizing, torch.optim.SGD):
+    """The same over torch's."""
+
+
+def test_a_rule_that_looks_at_all_elements_is_stepped_member_by_member():
+    grid = {"lr": [1e-3, 1e-2]}
+    assert not steps_rows_alone(NormalizedDescent, {"lr": 0.1}, grid)
+    rule = (NormalizedDescent, NormalizedSGD, {}, {})
+    case = Case(("buffer",), rule, grid, [5, 6], None, 12, 5, 1, double=True)
+    for values, _, parameters in members_of(case):
+        assert distance(parameters, plain_loop(case, values)[2]) <= FLOAT64, values
+
+
 def test_an_optimizer_that_refuses_the_parameters_is_one_sentence():
     data = RegressionData("line", line=Line(size=20), split=None)
     muon = lambda params: torch.optim.Muon(params, 0.01)  # noqa: E731
