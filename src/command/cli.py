@@ -251,9 +251,7 @@ class DescentCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Train; a run that fails says where what it finished is, and leaves no empty folder."""
         path = kwargs.pop("ckpt_path", None)
-        if (
-            path is not None
-        ):  # Lightning takes a relative path that begins with "http" for an address
+        if path is not None:  # a relative one that begins with "http" is an address to Lightning
             kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
         try:
             with loading(path):

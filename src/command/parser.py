@@ -79,7 +79,8 @@ def check_kind(key: str, value: Any, type_: Any) -> None:
 
     A key that takes instances takes their subclasses, and functions annotated to return one. A key
     that takes a function takes a function that is annotated to return the right kind, a class of
-    that kind, and a class whose `__call__` is annotated so; a function with options is none.
+    that kind, and a class whose `__call__` is annotated so; a function with options is none. Where
+    the key leaves open what its function returns, any function is taken.
 
     Args:
         key: its name, for the message.

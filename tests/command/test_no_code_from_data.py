@@ -132,6 +132,19 @@ def test_what_is_no_objective_is_refused_before_it_is_called(
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("path", DOORS)
+def test_an_objective_to_be_checked_has_no_options_that_a_config_gives(
+    command, stranger, canary, tmp_path, path
+):
+    config = tmp_path / "checked.yaml"
+    checked = {"objective": door(path, canary)}
+    model = {"class_path": "descentlab.modules.Derivatives", "init_args": checked}
+    data = {"class_path": "descentlab.datamodules.Points", "init_args": {"points": [1.0]}}
+    config.write_text(yaml.safe_dump({"model": model, "data": data}))
+    assert command("test", "--config", config).status == 2
+    assert not canary.exists()
+
+
 def test_without_the_rule_the_canary_appears(stranger, canary):
     parser = LightningArgumentParser()
     parser.add_argument("--optimizer", type=OptimizerCallable)
