@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from .. import callbacks, datamodules, modules, sweeps  # noqa: F401  their classes are found by short names
 from ..datamodules import ResumableData
 from ..errors import RunError, UsageError
-from ..runs.evaluation import EVALUATIONS, Evaluation, loading, read_checkpoint
+from ..runs.evaluation import EVALUATIONS, Evaluation, loading, plain_trainer, read_checkpoint
 from ..runs.folder import Run, recording
 from ..runs.logger import RunLogger
 from ..sweeps import MemberEvaluation
@@ -289,7 +289,8 @@ class DescentCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test the run, if that was asked for."""
         if self._get(self.config_init, "test_after_fit") and recording(self.trainer):
-            print(self._evaluation("test").of_run(Run.of(self.trainer)))
+            evaluation = self._evaluation("test", plain_trainer(self.trainer))
+            print(evaluation.of_run(Run.of(self.trainer)))
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the losses on the training and validation sets."""

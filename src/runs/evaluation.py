@@ -57,9 +57,22 @@ def loading(path: str | Path | None) -> Iterator[None]:
         raise UsageError(f"{path} does not fit the configured model: {details}") from error
 
 
-def plain_trainer() -> Trainer:
-    """Return a trainer that writes and shows nothing."""
+def plain_trainer(fitted: Trainer | None = None) -> Trainer:
+    """Return a trainer of one process that writes and shows nothing.
+
+    Args:
+        fitted: another trainer, on whose device and in whose precision this one computes.
+    """
+    settings: dict[str, Any] = {}
+    if fitted is not None:
+        index = fitted.strategy.root_device.index
+        settings = {
+            "accelerator": fitted.accelerator,
+            "devices": 1 if index is None else [index],
+            "plugins": [fitted.precision_plugin],
+        }
     return Trainer(
+        **settings,
         logger=False,
         enable_progress_bar=False,
         enable_checkpointing=False,

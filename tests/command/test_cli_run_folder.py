@@ -171,8 +171,9 @@ def test_the_config_of_a_run_makes_the_same_run_again(command, here):
     assert parameters(other) != parameters(here / RUN)  # the control: another order of batches
 
 
-def test_a_fit_may_end_with_its_test(command, here):
-    outcome = command(*YOUR_DATA, "--test_after_fit", "true")
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-true", "bf16-mixed"])
+def test_a_fit_may_end_with_its_test(command, here, precision):
+    outcome = command(*YOUR_DATA, "--test_after_fit", "true", "--trainer.precision", precision)
     assert outcome.status == 0
     assert "mse/test" in outcome.out
     at_once = (here / RUN / "test.json").read_text()
