@@ -1,16 +1,17 @@
 """The computational graph of the first loss, as a picture."""
 
+import io
 from pathlib import Path
 
-import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from matplotlib.image import imread
 from torch import Tensor
 
 from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
-from ..runs.folder import run_to_write, tensorboard
+from ..runs.folder import run_to_write, show_image
 from .instrument import Instrument
 
 _FIRST_LOSS = "on_before_backward"
@@ -101,7 +102,8 @@ class GraphExport(Instrument):
             (self._folder / "loss.svg").write_text(svg, encoding="utf-8")
             png = to_png(svg)
             (self._folder / "loss.png").write_bytes(png)
-            _show(trainer, png)
+            image = imread(io.BytesIO(png), format="png")[:, :, :3]
+            show_image(trainer, "graph/loss", image, trainer.global_step)
         except GraphSizeError as error:
             rank_zero_info(f"{error} It is {self._folder / 'loss.dot'}.")
         except Exception as error:  # a picture is never worth a run
@@ -113,17 +115,3 @@ def _added_by_lightning(trainer: Trainer, pl_module: LightningModule) -> tuple[s
     scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
     divided = pl_module.automatic_optimization
     return ("MulBackward0",) * scaled + ("DivBackward0",) * divided
-
-
-def _show(trainer: Trainer, png: bytes) -> None:
-    """Add the picture to TensorBoard, where there is one."""
-    writer = tensorboard(trainer)
-    if writer is None:
-        return
-    import io
-
-    from matplotlib.image import imread
-
-    image = np.asarray(imread(io.BytesIO(png), format="png"))[:, :, :3]
-    writer.add_image("graph/loss", image, trainer.global_step, dataformats="HWC")
-    writer.flush()

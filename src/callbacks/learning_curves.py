@@ -2,22 +2,25 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..runs.folder import run_to_write, tensorboard
+from ..drawing.curves import (
+    START,
+    batch_loss_figure,
+    learning_curve_figure,
+    pixels,
+    save_figure,
+)
+from ..runs.folder import run_to_write, show_image
 from .batch_loss import BatchLoss
 from .fresh_metrics import is_new
 from .instrument import Instrument
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_START = -1  # as in figures.py, which is imported only when a figure is drawn
 
 
 class LearningCurves(Instrument):
@@ -75,7 +78,7 @@ class LearningCurves(Instrument):
         if not trainer.sanity_checking or self._count:
             return
         if trainer.num_sanity_val_batches == trainer.num_val_batches:
-            self._record(_START, self._logged(trainer))
+            self._record(START, self._logged(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the metrics so far, to know at the end which ones are new."""
@@ -135,33 +138,20 @@ class LearningCurves(Instrument):
         source = next((found for found in callbacks if isinstance(found, BatchLoss)), None)
         try:
             if self._count:
-                _keep(trainer, _epoch_figure(self), folder / "epoch_losses")
+                figure = learning_curve_figure(self.epochs, self.curves)
+                _keep(trainer, figure, folder / "epoch_losses")
             if source is not None and source.losses:
                 _keep(trainer, _batch_figure(source), folder / "batch_losses")
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The learning curves were not drawn: {error}")
 
 
-def _epoch_figure(curves: LearningCurves) -> "Figure":
-    from ..drawing.curves import learning_curve_figure
-
-    return learning_curve_figure(curves.epochs, curves.curves)
-
-
-def _batch_figure(source: BatchLoss) -> "Figure":
-    from ..drawing.curves import batch_loss_figure
-
+def _batch_figure(source: BatchLoss) -> Figure:
     updates = source.updates_per_epoch
     return batch_loss_figure(source.losses, updates, first_step=source.first_step)
 
 
-def _keep(trainer: Trainer, figure: "Figure", path: Path) -> None:
+def _keep(trainer: Trainer, figure: Figure, path: Path) -> None:
     """Write a figure into the run's folder and into TensorBoard, where there is one."""
-    from ..drawing.curves import pixels, save_figure
-
     save_figure(figure, path)
-    writer = tensorboard(trainer)
-    if writer is not None:
-        image, step = pixels(figure), trainer.global_step
-        writer.add_image(f"figure/{path.name}", image, step, dataformats="HWC")
-        writer.flush()
+    show_image(trainer, f"figure/{path.name}", pixels(figure), trainer.global_step)

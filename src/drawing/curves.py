@@ -4,16 +4,16 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 #: the place on the epoch axis of what was measured before any update
 START = -1
@@ -29,7 +29,7 @@ _VECTORS_UP_TO = 20_000  # points, above which an SVG holds the line as a pictur
 
 def batch_loss_figure(
     losses: Sequence[float], steps_per_epoch: int = 0, *, first_step: int = 0
-) -> "Figure":
+) -> Figure:
     """Draw the loss of every update, and its mean over each epoch.
 
     Args:
@@ -61,7 +61,7 @@ def batch_loss_figure(
 
 def learning_curve_figure(
     epochs: Sequence[int], curves: Mapping[str, Sequence[float | None]]
-) -> "Figure":
+) -> Figure:
     """Draw losses per epoch, and mark the epoch with the least value of each.
 
     Args:
@@ -98,7 +98,7 @@ def learning_curve_figure(
     return figure
 
 
-def save_figure(figure: "Figure", path: Path) -> tuple[Path, Path]:
+def save_figure(figure: Figure, path: Path) -> tuple[Path, Path]:
     """Write a figure as PNG and SVG; equal figures give equal files.
 
     Args:
@@ -108,8 +108,6 @@ def save_figure(figure: "Figure", path: Path) -> tuple[Path, Path]:
     Returns:
         The PNG's path and the SVG's.
     """
-    import matplotlib
-
     path.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "svg"))
     with matplotlib.rc_context({"svg.hashsalt": "descentlab"}):
@@ -119,7 +117,7 @@ def save_figure(figure: "Figure", path: Path) -> tuple[Path, Path]:
     return png, svg
 
 
-def pixels(figure: "Figure") -> "NDArray[np.uint8]":
+def pixels(figure: Figure) -> NDArray[np.uint8]:
     """Return a figure as an image, shape (height, width, 3), as TensorBoard takes it."""
     raw = io.BytesIO()
     figure.savefig(raw, format="rgba", dpi="figure")
@@ -145,21 +143,21 @@ def least(epochs: Sequence[int], values: Sequence[float | None]) -> tuple[int, f
     return epoch, value
 
 
-def _drawable(values: Sequence[float]) -> "NDArray[np.float64]":
+def _drawable(values: Sequence[float]) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     return np.where(np.abs(array) <= _LARGEST, array, np.nan)
 
 
 def _measured(
     epochs: Sequence[int], values: Sequence[float | None]
-) -> tuple["NDArray[np.int64]", "NDArray[np.float64]"]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     pairs = [(e, value) for e, value in zip(epochs, values, strict=True) if value is not None]
     return np.array([e for e, _ in pairs], dtype=np.int64), _drawable([v for _, v in pairs])
 
 
 def _epoch_means(
-    values: "NDArray[np.float64]", steps: "NDArray[np.int64]", steps_per_epoch: int
-) -> tuple["NDArray[np.float64]", "NDArray[np.float64]"]:
+    values: NDArray[np.float64], steps: NDArray[np.int64], steps_per_epoch: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the middle and the mean of each epoch's finite values."""
     good = np.isfinite(values)
     epoch = steps[good] // steps_per_epoch
@@ -182,12 +180,9 @@ def _line(index: int, points: int) -> dict[str, Any]:
 
 
 def _blank(
-    title: str, unit: str, series: Sequence[tuple[str, "NDArray[np.int64]", "NDArray[np.float64]"]]
-) -> tuple["Figure", "Axes"]:
+    title: str, unit: str, series: Sequence[tuple[str, NDArray[np.int64], NDArray[np.float64]]]
+) -> tuple[Figure, Axes]:
     """Return an empty figure, titled with what is left out of the curves to come."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     missing = [(name, places[~np.isfinite(values)]) for name, places, values in series]
@@ -207,10 +202,10 @@ def _blank(
 
 
 def _mark_least(
-    axes: "Axes",
+    axes: Axes,
     name: str,
-    places: "NDArray[np.int64]",
-    values: "NDArray[np.float64]",
+    places: NDArray[np.int64],
+    values: NDArray[np.float64],
     colour: str,
 ) -> None:
     best = least(places.tolist(), values.tolist())
@@ -231,7 +226,7 @@ def _mark_least(
     )
 
 
-def _name_start(axes: "Axes") -> None:
+def _name_start(axes: Axes) -> None:
     """Put the word "start" on the epoch axis, at what was measured before any update."""
     low, high = axes.get_xlim()
     ticks = axes.xaxis.get_major_locator().tick_values(low, high)
@@ -241,7 +236,7 @@ def _name_start(axes: "Axes") -> None:
     axes.set_xlim(low, high)
 
 
-def _finish(figure: "Figure", axes: "Axes", values: "NDArray[np.float64]") -> None:
+def _finish(figure: Figure, axes: Axes, values: NDArray[np.float64]) -> None:
     """Choose the loss axis, and put the legend below, where it hides nothing."""
     good = values[np.isfinite(values)]
     if good.size and good.min() > _SMALLEST and good.max() > _LOG_FROM * good.min():
@@ -252,7 +247,7 @@ def _finish(figure: "Figure", axes: "Axes", values: "NDArray[np.float64]") -> No
 
 def derivative_figure(
     name: str, points: Sequence[float], panels: Mapping[str, Sequence[float]]
-) -> "Figure":
+) -> Figure:
     """Draw a function of one number and its derivatives, one panel below the other.
 
     Args:
@@ -266,8 +261,6 @@ def derivative_figure(
     Raises:
         UsageError: there is no panel, or one has not a value for each point.
     """
-    from matplotlib.figure import Figure
-
     wrong = [panel for panel, values in panels.items() if len(values) != len(points)]
     if wrong or not panels:
         raise UsageError(f"Give one value for each of {len(points)} points in each panel: {wrong}")

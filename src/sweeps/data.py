@@ -13,9 +13,10 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from ..datamodules import Chunk, ResumableData
 from ..errors import UsageError
+from ..internals.torch import allocated_bytes
 from ..modules.descent_module import DescentModule, set_names
 from .losses import MemberLosses
-from .memory import available, bytes_of, members_in
+from .memory import available, members_in
 
 
 @contextmanager
@@ -140,5 +141,5 @@ def members_that_fit(module: DescentModule, batch: Any | None, device: torch.dev
     step, parameters = 0, list(module.parameters())
     if batch is not None:
         one = [p.detach()[None].requires_grad_(p.requires_grad) for p in parameters]
-        step = bytes_of(lambda: MemberLosses(module).gradients(one, batch, None))
+        step = allocated_bytes(lambda: MemberLosses(module).gradients(one, batch, None))
     return members_in(available(device) // 2, parameters, step)

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from ..errors import UsageError
+from ..internals.torch import allocated_bytes
 from ..modules.descent_module import DescentModule
-from .memory import bytes_of
 
 #: what the losses of members on a whole set may take at once; more members are done in parts
 EVALUATION_BYTES = 2**28
@@ -132,7 +132,7 @@ class MemberLosses:
     def _at_once(self, one: Sequence[Tensor], batch: Any) -> int:
         key = _shape(batch)
         if key not in self._cost:
-            self._cost[key] = bytes_of(lambda: self(one, batch, None))
+            self._cost[key] = allocated_bytes(lambda: self(one, batch, None))
         return max(1, EVALUATION_BYTES // max(1, self._cost[key]))
 
 

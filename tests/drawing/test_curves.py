@@ -179,7 +179,7 @@ def test_nothing_written_overlaps_or_leaves_the_figure():
 def test_no_pyplot_is_needed():
     code = (
         "import sys; from descentlab.drawing.curves import batch_loss_figure, pixels;"
-        "assert 'matplotlib' not in sys.modules; pixels(batch_loss_figure([1.0]));"
+        "pixels(batch_loss_figure([1.0]));"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from descentlab.internals.torch import gradients_have_listeners, method_of, step_has_listeners
+from descentlab.internals.torch import (
+    allocated_bytes,
+    forget_gradients,
+    gradients_have_listeners,
+    method_of,
+    step_has_listeners,
+)
 from descentlab.optimizers import GradientDescent, Momentum
 
 
@@ -72,3 +78,22 @@ def test_a_method_is_told_from_one_that_replaced_it():
     assert method_of(plain, "step") is method_of(Momentum, "step")
     plain.step = lambda closure=None: None
     assert method_of(plain, "step") is not method_of(Momentum, "step")
+
+
+def test_what_is_allocated_is_counted_once_and_views_are_not():
+    x = torch.ones(1000, dtype=torch.float64)
+    assert allocated_bytes(lambda: (x + 1).view(10, 100).t()) == 8000
+    assert allocated_bytes(lambda: x.view(10, 100)) == 0
+    assert allocated_bytes(lambda: (x + 1) * 2) == 16000
+    assert allocated_bytes(lambda: (x + 1).mul_(2).split(500)) == 8000
+    weight = torch.nn.Parameter(torch.ones(1000, dtype=torch.float64))
+    grad = 8000  # and what backward fills the loss's own gradient with: one number
+    assert allocated_bytes(lambda: weight.sum().backward()) in range(grad, grad + 100)
+
+
+def test_gradients_are_forgotten_as_torch_forgets_them():
+    optimizer = rule()
+    (parameter,) = optimizer.param_groups[0]["params"]
+    parameter.grad = torch.ones(2)
+    forget_gradients(optimizer)
+    assert parameter.grad is None

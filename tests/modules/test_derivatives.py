@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from descentlab.command.configs import shipped
 from descentlab.modules import Derivatives
-from descentlab.modules.derivatives import derivatives, write_table
+from descentlab.modules.derivatives import write_table
 from descentlab.objectives import LinearDynamicsLoss, VectorPair
+from descentlab.objectives.derivatives import derivatives
 from tolerances import FLOAT64
 
 pytestmark = QUIET

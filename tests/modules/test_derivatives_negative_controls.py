@@ -5,8 +5,8 @@ import torch
 from derivative_commands import QUIET, check
 
 from descentlab import objectives
-from descentlab.modules.derivatives import as_objective, comparisons
 from descentlab.objectives import Objective, VectorPair, WavyKink
+from descentlab.objectives.derivatives import as_objective, comparisons
 
 pytestmark = QUIET
 
