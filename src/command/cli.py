@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from .. import callbacks, datamodules, modules, sweeps  # noqa: F401  their classes are found by short names
 from ..datamodules import ResumableData
 from ..errors import RunError, UsageError
+from ..optimizers.resumed import changed
 from ..runs.evaluation import EVALUATIONS, Evaluation, loading, plain_trainer, read_checkpoint
 from ..runs.folder import Run, recording
 from ..runs.logger import RunLogger
@@ -49,6 +51,45 @@ class SaveConfig(SaveConfigCallback):
     """
 
     training_began = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._given: list[tuple[Callback, dict[str, Any]]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seed of the run, for a checkpoint."""
+        return {"seed_everything": self.config.seed_everything}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse another seed than that of the run which goes on: its draws are not repeated.
+
+        Raises:
+            UsageError: if it is another.
+        """
+        before, now = state_dict["seed_everything"], self.config.seed_everything
+        if before != now:
+            raise UsageError(
+                f"--seed_everything {now}: the run of the checkpoint began with {before}, and "
+                f"goes on with what was drawn from it; give {before}, or begin a new run"
+            )
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note what each callback was made with, before its state is restored."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # one is a property
+            names = signature(type(callback)).parameters.keys() & vars(callback).keys()
+            self._given.append((callback, {name: vars(callback)[name] for name in names}))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give each callback back what it was made with, where a restored state holds another."""
+        for callback, given in self._given:
+            for name, value in given.items():
+                restored = vars(callback)[name]
+                if restored is not value and restored != value:
+                    setattr(callback, name, value)
+                    print(changed(f"{type(callback).__name__}.{name}", restored, value))
+        self._given.clear()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that training begins."""

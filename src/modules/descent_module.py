@@ -9,6 +9,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.data import extract_batch_size
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -25,7 +26,7 @@ from ..internals.lightning import (
     with_signature,
 )
 from ..optimizers import GradientDescent
-from ..optimizers.resumed import prefer_configured
+from ..optimizers.resumed import configured, prefer_configured
 from .chunks import ChunkDescent
 
 NEVER = 2**62  # in how many epochs Lightning is to step a scheduler that is stepped here
@@ -66,6 +67,7 @@ class DescentModule(LeanModule, ABC):
         self.automatic_optimization = not manual_optimization
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
+        self._configured: dict[str, Any] | None = None  # as `configured` returns it
         self._set_metrics: dict[str, Metric] = {}
         self._validated = False  # whether, in a fit, a validation was made
         self._last_watched: Tensor | None = None
@@ -200,6 +202,7 @@ class DescentModule(LeanModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer, and the scheduler if one was given."""
         optimizer, scheduler = self._optimizer_and_scheduler()
+        self._configured = configured(optimizer, scheduler)
         if scheduler is None:
             return optimizer
         if not self.automatic_optimization:
@@ -226,8 +229,13 @@ class DescentModule(LeanModule, ABC):
             group.setdefault("initial_lr", group["lr"])
         return optimizer, scheduler
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the optimizer and its scheduler were made with."""
+        if self._configured is not None:
+            checkpoint["configured"] = self._configured
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the configured hyperparameters win over the saved ones, where training goes on.
+        """Let what is configured win over what was saved, where training goes on.
 
         Raises:
             UsageError: if the checkpoint is of another optimizer.
@@ -242,9 +250,20 @@ class DescentModule(LeanModule, ABC):
             return
         carry_updates(checkpoint, self.automatic_optimization)
         if same and one:
-            notes = prefer_configured(checkpoint, self._optimizer_and_scheduler()[0])
-            for note in notes if self.trainer.is_global_zero else ():
-                print(note)
+            self._prefer_configured(checkpoint)
+
+    def _prefer_configured(self, checkpoint: dict[str, Any]) -> None:
+        if "configured" not in checkpoint:
+            if is_overridden("configure_optimizers", self, DescentModule):
+                return
+            raise UsageError(
+                "the checkpoint does not say what its optimizer was made with: call "
+                f"super().on_save_checkpoint(checkpoint) in {type(self).__name__}, or begin a new "
+                "run"
+            )
+        notes = prefer_configured(checkpoint, *self._optimizer_and_scheduler())
+        for note in notes if self.trainer.is_global_zero else ():
+            print(note)
 
     def _set_names(self) -> list[str]:
         return set_names("val", self.trainer.val_dataloaders)

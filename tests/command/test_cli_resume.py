@@ -6,14 +6,7 @@ The truth is a run that was never stopped, bit for bit, and a plain loop where s
 import pytest
 import torch
 from command_line import YOUR_DATA
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import nn
-from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau, SequentialLR
 
-from descentlab.errors import UsageError
-from descentlab.optimizers import Adam, GradientDescent, Momentum
-from descentlab.optimizers.resumed import prefer_configured
 from tolerances import FLOAT64
 
 NO_PICTURES = ("--learning_curves", "null", "--graph_export", "null")
@@ -135,96 +128,41 @@ def test_an_evaluation_asks_for_no_optimizer(command, here):
     assert command("test", *words).status == 0
 
 
-# the pure function, over optimizers and schedulers
+STEPS = ("--model.lr_scheduler", "StepLR", "--model.lr_scheduler.step_size")
 
 
-def made(kind, scheduler=None, **options):
-    optimizer = kind([nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))], **options)
-    return optimizer, scheduler(optimizer) if scheduler else None
+@pytest.mark.parametrize("manual", [(), BY_HAND], ids=["automatic", "manual"])
+def test_a_schedule_configured_otherwise_goes_on_at_its_own_epoch(command, here, manual):
+    command(*TOY, *STEPS, "2", *manual, "--trainer.max_epochs", "3")
+    words = (*TOY, *STEPS, "3", "--model.lr_scheduler.gamma", "0.5", *manual)
+    outcome = command(*words, "--trainer.max_epochs", "8", "--ckpt_path", LAST)
+    note = "lr_scheduler.step_size: 2 in the checkpoint, 3 as configured: 3 is used"
+    assert note in outcome.out
+    rates = [0.2, 0.2, 0.02, 0.1, 0.1, 0.1, 0.05, 0.05]
+    assert theta(f"{LOG}/version_1")[0] == pytest.approx(norm_after(rates), rel=FLOAT64)
+    saved = (here / LOG / "version_1" / "config.yaml").read_text()
+    assert "step_size: 3" in saved
 
 
-def saved(optimizer, scheduler, steps=3):
-    for _ in range(steps):
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = torch.ones_like(parameter)
-        optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
-    states = [scheduler.state_dict()] if scheduler is not None else []
-    return {"optimizer_states": [optimizer.state_dict()], "lr_schedulers": states}
+def test_the_patience_of_a_callback_is_the_configured_one(command, here):
+    stop = ("--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "loss/train")
+    words = (*TOY, *stop, "--trainer.callbacks.min_delta", "1e9", "--trainer.callbacks.patience")
+    command(*words, "5", "--trainer.max_epochs", "3")  # two epochs without a gain that counts
+    last = f"{LOG}/version_0/checkpoints/last.ckpt"
+    outcome = command(*words, "8", "--trainer.max_epochs", "20", "--ckpt_path", last)
+    note = "EarlyStopping.patience: 5 in the checkpoint, 8 as configured: 8 is used"
+    assert outcome.out.count(note) == 1
+    checkpoint = torch.load(f"{LOG}/version_1/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 8  # the first epoch, and eight more
+    unchanged = command(*words, "5", "--trainer.max_epochs", "20", "--ckpt_path", last)
+    assert "is used" not in unchanged.out
 
 
-@given(st.floats(1e-6, 1e3), st.floats(1e-6, 1e3), st.floats(0.1, 1.0), st.integers(0, 5))
-def test_a_scheduled_rate_follows_its_start(before, now, gamma, steps):
-    checkpoint = saved(*made(GradientDescent, lambda o: ExponentialLR(o, gamma), lr=before), steps)
-    optimizer, scheduler = made(GradientDescent, lambda o: ExponentialLR(o, gamma), lr=now)
-    notes = prefer_configured(checkpoint, optimizer)
-    assert len(notes) == (before != now)
-    optimizer.load_state_dict(checkpoint["optimizer_states"][0])
-    scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
-    assert optimizer.param_groups[0]["initial_lr"] == now
-    assert scheduler.base_lrs == [now]
-    expected = pytest.approx(now * gamma**steps, rel=FLOAT64)
-    assert optimizer.param_groups[0]["lr"] == expected
-    assert scheduler.get_last_lr() == [expected]
-
-
-@pytest.mark.parametrize(
-    "scheduler",
-    [
-        lambda o: OneCycleLR(o, max_lr=1.0, total_steps=10),
-        lambda o: SequentialLR(o, [ExponentialLR(o, 0.9), ExponentialLR(o, 0.5)], milestones=[2]),
-        lambda o: ExponentialLR(o, 0.9),
-    ],
-    ids=["one_cycle", "sequential", "exponential"],
-)
-@pytest.mark.parametrize("kind", [torch.optim.SGD, Momentum, torch.optim.Adam, Adam])
-def test_what_a_scheduler_moved_is_no_change(kind, scheduler):
-    options = {"lr": 0.1} | ({"momentum": 0.9} if kind in (torch.optim.SGD, Momentum) else {})
-    checkpoint = saved(*made(kind, scheduler, **options))
-    before = [dict(group) for group in checkpoint["optimizer_states"][0]["param_groups"]]
-    assert prefer_configured(checkpoint, made(kind, scheduler, **options)[0]) == []
-    assert checkpoint["optimizer_states"][0]["param_groups"] == before
-
-
-def test_nested_schedulers_are_scaled_too():
-    def both(optimizer):
-        parts = [ExponentialLR(optimizer, 0.9), ExponentialLR(optimizer, 0.5)]
-        return SequentialLR(optimizer, parts, milestones=[2])
-
-    checkpoint = saved(*made(GradientDescent, both, lr=0.1))
-    prefer_configured(checkpoint, made(GradientDescent, both, lr=0.2)[0])
-    inner = checkpoint["lr_schedulers"][0]["_schedulers"]
-    assert [state["base_lrs"] for state in inner] == [[0.2], [0.2]]
-
-
-def test_a_plateau_without_its_start_would_lose_its_progress():
-    """Negative control: without `initial_lr` in the groups the reduced rate counts as a change."""
-    optimizer, _ = made(GradientDescent, lr=0.1)
-    scheduler = ReduceLROnPlateau(optimizer, patience=0)
-    for _ in range(3):
-        scheduler.step(1.0)
-    checkpoint = {
-        "optimizer_states": [optimizer.state_dict()],
-        "lr_schedulers": [scheduler.state_dict()],
-    }
-    assert optimizer.param_groups[0]["lr"] < 0.1
-    assert prefer_configured(checkpoint, made(GradientDescent, lr=0.1)[0]) != []
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [(GradientDescent, Momentum), (Momentum, Adam), (Adam, torch.optim.Adam), (Adam, Momentum)],
-)
-def test_another_optimizer_is_refused(first, second):
-    checkpoint = saved(*made(first, lr=0.1))
-    with pytest.raises(UsageError, match=r"checkpoint is of an optimizer with .*: configure"):
-        prefer_configured(checkpoint, made(second, lr=0.1)[0])
-
-
-def test_other_groups_are_refused():
-    checkpoint = saved(*made(GradientDescent, lr=0.1))
-    groups = [{"params": [nn.Parameter(torch.ones(1))], "lr": rate} for rate in (0.1, 0.2)]
-    with pytest.raises(UsageError, match=r"has 1 groups of parameters, and .* has 2"):
-        prefer_configured(checkpoint, GradientDescent(groups))
+def test_another_seed_is_refused(command, here):
+    command(*TOY, "--trainer.max_epochs", "2")
+    words = (*TOY, "--trainer.max_epochs", "3", "--ckpt_path", LAST, "--seed_everything")
+    outcome = command(*words, "7")
+    assert outcome.status == 2
+    assert "--seed_everything 7: the run of the checkpoint began with 42" in outcome.message
+    assert not (here / LOG / "version_1").exists()
+    assert command(*words, "42").status == 0
