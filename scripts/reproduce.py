@@ -3,6 +3,7 @@
 import sys
 
 from descentlab.handouts.command_line import main
+from handouts import FIVE
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(handouts=FIVE))

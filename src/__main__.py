@@ -25,6 +25,10 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
+    if words[:1] == ["reproduce"]:
+        with _leaving_at_once():
+            from .handouts.command_line import main as reproduce
+        return reproduce(words[1:])
     with never_from(run_folders(words)):
         with _leaving_at_once():
             from .command.process import run

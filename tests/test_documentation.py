@@ -10,6 +10,7 @@ import torch
 from descentlab.__main__ import main
 from descentlab.command.configs import FOLDER
 from descentlab.handouts.command_line import main as reproduce
+from handouts import FIVE
 from pages import (
     PAGES,
     ROOT,
@@ -46,7 +47,7 @@ def folder(tmp_path, monkeypatch):
 def run_command(command, shown, capsys):
     """Run one command; it must end well, and print each line that is shown, in this order."""
     capsys.readouterr()
-    words, run = reproduction(command), reproduce
+    words, run = reproduction(command), lambda words: reproduce(words, FIVE)
     if words is None:
         words, run = words_of(command, MAKEFILE), main
     if words is None:

@@ -66,8 +66,10 @@ class Stop:
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Listen inside, and give the signals back their meaning afterwards."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may set handlers
+        handler = signal.getsignal(signal.SIGINT)
+        others = callable(handler) and handler is not signal.default_int_handler
+        if others or threading.current_thread() is not threading.main_thread():
+            yield  # who calls this listens already; and only the main thread may set handlers
             return
         before = {signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt)}
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:

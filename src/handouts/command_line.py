@@ -1,86 +1,154 @@
-"""The command `reproduce`: which entries, where to, and how it ended."""
+"""The command `reproduce`: which entries, where to, how it ended, and what stops it."""
 
 import argparse
+import os
+import shutil
+import signal
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
 
 from ..errors import UsageError
-from .catalogue import select
-from .entry import Entry, Result
+from .course import load, select
+from .entry import Entry, Handout, Result
 from .report import listing, table, write_report
-from .reproduction import reproduce
+from .runner import run_entry
+from .runs import Runs
 
 REPORTS = Path("reports")
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run entries of the handouts and write the report.
+def main(words: Sequence[str] | None = None, handouts: Sequence[Handout] = ()) -> int:
+    """Run entries of handouts and write the report.
 
     Args:
-        args: the words after the command's name; those of this process where they are left out.
+        words: those after the command's name; those of this process where they are left out.
+        handouts: to run; those in the file that the words name where they are left out.
 
     Returns:
         0 if every entry came out as claimed, 1 if one did not, 2 for wrong use.
     """
-    options = _parser().parse_args(args)
-    if options.list:
-        print(listing())
-        return 0
+    command = "python scripts/reproduce.py" if handouts else "descentlab reproduce"
+    path = list(sys.path)
     try:
-        only = [name.strip() for word in options.only or [] for name in word.split(",")]
-        entries = select(only, options.handout)
-        if not entries:
-            raise UsageError(f"none of {', '.join(only)} is in the handout {options.handout}")
-        folder = options.out or default_folder(only, options.handout)
+        options = _parser(command, with_file=not handouts).parse_args(words)
+        name = "handouts"
+        if not handouts:
+            handouts, name = load(options.file), options.file.stem
+            command += f" {options.file}"
+        if options.list:
+            print(listing(handouts))
+            return 0
+        only = [part.strip() for word in options.only or [] for part in word.split(",")]
+        entries = select(handouts, only, options.handout)
+        folder = options.out or REPORTS / "-".join(
+            [name, *filter(None, ["-and-".join([*only, *filter(None, [options.handout])])])]
+        )
         folder.mkdir(parents=True, exist_ok=True)
+        return _reproduce(entries, folder, command)
     except (UsageError, OSError) as error:
-        print(f"reproduce: error: {error}", file=sys.stderr)
+        print(f"descentlab: error: {error}", file=sys.stderr)
         return 2
+    finally:
+        sys.path[:] = path  # a file's own folder was put there
+
+
+def _reproduce(entries: Sequence[Entry], folder: Path, command: str) -> int:
+    """Run entries, write the report, and say how they came out."""
     start = time.perf_counter()
     torch.set_num_threads(1)  # with problems as small as these, threads only wait for each other
-    results = _with_bar(entries, folder)
-    path = write_report(results, folder)
+    results: list[Result] = []
+
+    def so_far(word: str) -> str:
+        shutil.rmtree(scratch, ignore_errors=True)
+        stopped = f"{word} after {len(results)} of {len(entries)} entries"
+        rows = [*results, *(Result(each, ran=False) for each in entries[len(results) :])]
+        return f"{stopped}: the report so far is {write_report(rows, folder, command, stopped)}"
+
+    with (
+        tempfile.TemporaryDirectory(prefix="descentlab-") as scratch,
+        ended_by_signals(so_far),
+        tqdm(total=len(entries), unit="entry", dynamic_ncols=True, file=sys.stderr) as bar,
+    ):
+        runs = Runs(Path(scratch))
+        for entry in entries:
+            results.append(run_entry(entry, runs, folder))
+            bar.set_postfix_str(f"{entry.id} {results[-1].status}", refresh=False)
+            bar.update()
+    page = write_report(results, folder, command)
     print(table(results))
-    print(f"in {time.perf_counter() - start:.0f} s; the report: {path}")
+    print(f"in {time.perf_counter() - start:.0f} s; the report: {page}")
     return int(any(result.status == "fail" for result in results))
 
 
-def default_folder(only: Sequence[str], handout: str | None) -> Path:
-    """Return `reports/handouts` for all entries, and a folder beside it for some of them."""
-    some = "-and-".join([*only, *([handout] if handout else [])])
-    return REPORTS / (f"handouts-{some}" if some else "handouts")
+@contextmanager
+def ended_by_signals(last: Callable[[str], str]) -> Iterator[None]:
+    """End the process at Ctrl-C (130), and at SIGTERM or a closed terminal (143), inside.
+
+    Not by an exception: it may strike between two lines of a library that belong together, which
+    then waits for ever. What is asked for a second time ends the process where it is.
+
+    Args:
+        last: given "interrupted" or "terminated", does what is left to do, and says what it did.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        interrupted = number == signal.SIGINT
+        word = "interrupted" if interrupted else "terminated"
+        try:
+            word = last(word)
+        except OSError as error:
+            word += f", and the report could not be written: {error}"
+        os.write(2, f"\ndescentlab: error: {word}\n".encode())
+        os._exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, end)  # ignored under nohup, it stays so
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _with_bar(entries: Sequence[Entry], folder: Path) -> list[Result]:
-    with tqdm(total=len(entries), unit="entry", dynamic_ncols=True, file=sys.stderr) as bar:
-
-        def step(result: Result) -> None:
-            bar.set_postfix_str(f"{result.entry.id} {result.status}", refresh=False)
-            bar.update()
-
-        return reproduce(entries, folder, step)
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one sentence."""
+        raise UsageError(f"{message}: see `{self.prog} --help`")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="reproduce",
-        description="Run every entry of the handouts, hold it against what is printed, and write "
-        "reports/handouts/index.html and report.json.",
+def _parser(command: str, with_file: bool) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=command,
+        description="Run the entries of handouts, hold each figure to the digits that are printed, "
+        "and write a page (index.html) and its figures (report.json).",
     )
+    if with_file:
+        parser.add_argument("file", metavar="FILE", type=Path, help="a Python file with handouts")
     parser.add_argument(
         "--only", metavar="ID", action="append", help="this entry alone; may be given again"
     )
-    parser.add_argument("--handout", metavar="DI", help="the entries of one handout")
+    parser.add_argument("--handout", metavar="CODE", help="the entries of one handout")
     parser.add_argument("--list", action="store_true", help="list the entries, and run none")
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=Path,
-        help="the report's folder (default: reports/handouts; for some entries a folder beside it)",
+        help="the report's folder (default: one in reports/, for some entries one beside it)",
     )
     return parser

@@ -1,81 +1,102 @@
-"""An entry: one row of a handout, how it is run, and how it came out."""
+"""A handout and its entries: each a function that runs what is asked, and claims what comes out."""
 
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any
 
-from .claims import Claim, Figures, Judgement
+from ..errors import UsageError
+from .claims import Claim
+from .row import Row
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from .runs import Runs
-
-HANDOUTS = {
-    "TP": "A practical: linear dynamics",
-    "AG": "A notebook: automatic differentiation and torch.optim",
-    "DI": "Lecture slides: PyTorch and automatic differentiation",
-    "PS": "A problem set: automatic differentiation and SGD",
-    "LG": "An exercise: automatic gradient descent",
-}
-
-Picture = Union["Figure", bytes, Path]
+Fill = Callable[[Row], None]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What the runs of an entry gave.
+@dataclass
+class Handout:
+    """A handout: exercises, slides, a practical; with an entry for each thing that it computes.
 
     Args:
-        values: the value of each claim, by the claim's name; plain numbers, texts, lists, dicts.
-        picture: a figure, the bytes of a PNG, or the path of one.
-        details: what is worth showing beside the claims, by name.
+        code: the word that its entries' ids begin with, such as `DI`.
+        title: what it is called.
+        about: what it is, in a sentence.
+        author: who wrote it, where that is public.
+
+    Attributes:
+        entries: its entries by their ids, in the order in which they were added.
+
+    Example:
+        >>> course = Handout("MY", "My course")
+        >>> @course.entry("1", "Half of three")
+        ... def half(row: Row) -> None:
+        ...     row.figures("3 / 2", "1.50", 3 / 2)
+        >>> list(course.entries)
+        ['MY-1']
     """
 
-    values: Mapping[str, Any]
-    picture: Picture | None = None
-    details: Mapping[str, str] = field(default_factory=dict)
+    code: str
+    title: str
+    about: str = ""
+    author: str = ""
+    entries: dict[str, "Entry"] = field(default_factory=dict, init=False, repr=False)
+
+    def entry(
+        self, number: str, title: str, config: str = "", *, formula: str = "", note: str = ""
+    ) -> Callable[[Fill], Fill]:
+        """Return a decorator that adds a function as an entry.
+
+        The function gets a `Row`. The first paragraph of its docstring is what is asked, the rest
+        what one sees; both are shown on the page.
+
+        Args:
+            number: of the entry; with the handout's code before it, its id.
+            title: what it is about, in a few words.
+            config: what `row.fit` and `row.predict` run, if they name no other.
+            formula: what is computed.
+            note: what is wrong or incomplete in the handout, or what to know.
+
+        Raises:
+            UsageError: if the id names an entry already, or can name no file.
+        """
+        name = f"{self.code}-{number}"
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise UsageError(f"{name!r} names no entry: take letters, digits, points and hyphens")
+        if name in self.entries:
+            raise UsageError(f"the entry {name} is there twice: give one another number")
+
+        def add(fill: Fill) -> Fill:
+            self.entries[name] = Entry(name, self, title, config, formula, note, fill)
+            return fill
+
+        return add
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of a handout, as data: what it claims, and what to run.
-
-    Args:
-        id: such as `PS-2.3`; what is before the hyphen is the handout.
-        title: what it is about, in a few words.
-        claims: what is printed, or must come out.
-        config: the shipped config that it runs from.
-        measure: runs it, and returns the value of each claim.
-        note: what is wrong or incomplete in the handout, or what to know.
-    """
+    """An entry; see `Handout.entry`."""
 
     id: str
+    handout: Handout
     title: str
-    claims: tuple[Claim, ...]
     config: str
-    measure: Callable[["Runs"], Measured]
-    note: str = ""
+    formula: str
+    note: str
+    fill: Fill
 
     @property
-    def handout(self) -> str:
-        """The handout's two letters."""
-        return self.id.split("-")[0]
+    def asked(self) -> str:
+        """What is asked."""
+        return " ".join(self._paragraphs[0].split())
 
     @property
-    def printed(self) -> str:
-        """All claims in one line."""
-        return "; ".join(f"{claim.name} = {claim.printed}" for claim in self.claims)
+    def seen(self) -> str:
+        """What one sees when it has been done."""
+        return " ".join(self._paragraphs[2].split())
 
     @property
-    def figures(self) -> tuple[Figures, ...]:
-        """The claims that are numbers held to their digits; an entry with any is numeric."""
-        return tuple(claim for claim in self.claims if isinstance(claim, Figures))
-
-    def judge(self, values: Mapping[str, Any]) -> list[Judgement]:
-        """Hold computed values against the claims; one that is missing fails."""
-        return [claim.judge(values.get(claim.name)) for claim in self.claims]
+    def _paragraphs(self) -> tuple[str, str, str]:
+        return (inspect.getdoc(self.fill) or "").partition("\n\n")
 
 
 @dataclass(frozen=True)
@@ -84,37 +105,41 @@ class Result:
 
     Args:
         entry: the entry.
-        judgements: of its claims, in order.
+        claims: what was claimed, in order.
         commands: every public command that was run for it, in order.
         seconds: how long it took; a run that it shares with an earlier entry is not run again.
         picture: a PNG's path, relative to the report's folder.
-        details: see `Measured`.
-        error: why it could not be run; it has failed then.
+        details: what is worth showing beside the claims, by name.
+        error: why it could not be run to its end; it has failed then.
+        ran: whether it was run at all, before a signal ended the report.
     """
 
     entry: Entry
-    judgements: list[Judgement]
-    commands: list[str]
-    seconds: float
+    claims: list[Claim] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    seconds: float = 0.0
     picture: str | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+    ran: bool = True
 
     @property
     def status(self) -> str:
-        """`pass` or `fail`."""
-        good = not self.error and all(judgement.passed for judgement in self.judgements)
-        return "pass" if good else "fail"
+        """`pass`, `fail` or `not run`."""
+        good = not self.error and all(claim.passed for claim in self.claims)
+        return ("pass" if good else "fail") if self.ran else "not run"
 
     def row(self) -> dict[str, Any]:
         """Return the row of `report.json`: plain values, those of the claims by their names."""
         return {
             "id": self.entry.id,
-            "handout": self.entry.handout,
+            "handout": self.entry.handout.code,
             "title": self.entry.title,
-            "printed": self.entry.printed,
-            "computed": {each.claim.name: each.computed for each in self.judgements},
-            "tolerance": {each.claim.name: each.tolerance for each in self.judgements},
+            "asked": self.entry.asked,
+            "formula": self.entry.formula,
+            "printed": "; ".join(f"{claim.name} = {claim.printed}" for claim in self.claims),
+            "computed": {claim.name: claim.computed for claim in self.claims},
+            "tolerance": {claim.name: claim.tolerance for claim in self.claims},
             "status": self.status,
             "note": self.entry.note,
             "config": self.entry.config,

@@ -3,162 +3,130 @@
 import base64
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
-from .claims import SHOWN, Agreement, Judgement, Within
-from .entry import HANDOUTS, Result
+from .claims import Claim
+from .entry import Handout, Result
 
 STYLE = Path(__file__).with_name("page.css")
 
+HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{title}, reproduced</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}, reproduced</h1>
+{stopped}<p>{passed} of {count} entries came out as claimed, by descentlab {version}. A figure is
+held to the digits that are printed; what a handout does not print, but asks for, was derived and is
+marked <span class="derived">derived</span>. All runs are on the CPU, unless an entry says
+otherwise.</p>
+"""
 
-def page(results: Sequence[Result], folder: Path) -> str:
+
+def page(results: Sequence[Result], folder: Path, command: str, stopped: str = "") -> str:
     """Return the page.
 
     Args:
-        results: one for each entry that was run.
+        results: one for each entry, in the order of the handouts.
         folder: where the pictures are.
+        command: what runs the report, to which an entry's `--only` is added.
+        stopped: why it was stopped before all entries were run, if it was.
     """
-    passed = sum(result.status == "pass" for result in results)
-    parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<link rel="icon" href="data:,">\n<title>The handouts, reproduced</title>\n'
-        f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
-        "<h1>The handouts, reproduced</h1>\n"
-        f"<p>{passed} of {len(results)} entries came out as claimed, by descentlab {__version__}. "
-        "A figure is held to the digits that are printed; what a handout does not print, but "
-        'asks for, was derived and is marked <span class="derived">derived</span>. All runs are '
-        "on the CPU, unless an entry says otherwise.</p>\n"
-    ]
-    parts.append(_contents(results))
-    for handout, name in HANDOUTS.items():
-        of_handout = [result for result in results if result.entry.handout == handout]
-        if of_handout:
-            parts.append(f'<h2 id="{handout}">{handout}: {escape(name)}</h2>\n')
-            parts += [_entry(result, folder) for result in of_handout]
-    parts.append("</main>\n</body>\n</html>\n")
-    return "".join(parts)
+    parts = [(handout, list(of)) for handout, of in groupby(results, lambda r: r.entry.handout)]
+    title = parts[0][0].title if len(parts) == 1 else "The handouts"
+    head = HEAD.format(
+        title=escape(title),
+        style=STYLE.read_text(encoding="utf-8"),
+        stopped=f'<p class="stopped">{escape(stopped)}</p>\n' if stopped else "",
+        passed=_count(results, "pass"),
+        count=len(results),
+        version=__version__,
+    )
+    contents = "".join(_contents(handout, of) for handout, of in parts)
+    text = [head, f"<nav>\n<ul>\n{contents}</ul>\n</nav>\n"]
+    for handout, of in parts:
+        text.append(f'<h2 id="{handout.code}">{handout.code}: {escape(handout.title)}</h2>\n')
+        author = f"By {handout.author}. " if handout.author else ""
+        text.append(_paragraph("about", author + handout.about))
+        text += [_entry(result, folder, command) for result in of if result.ran]
+    return "".join([*text, "</main>\n</body>\n</html>\n"])
 
 
-def _contents(results: Sequence[Result]) -> str:
-    """Return the table of contents: a line for each handout, with a link to each entry."""
-    lines = []
-    for handout, name in HANDOUTS.items():
-        of_handout = [result for result in results if result.entry.handout == handout]
-        if not of_handout:
-            continue
-        passed = sum(result.status == "pass" for result in of_handout)
-        links = " ".join(
-            f'<a class="{result.status}" href="#{result.entry.id}">{result.entry.id}</a>'
-            for result in of_handout
-        )
-        lines.append(
-            f'<li><a href="#{handout}">{escape(name)}</a>: {passed} passed, '
-            f'{len(of_handout) - passed} failed<div class="links">{links}</div></li>\n'
-        )
-    return f"<nav>\n<ul>\n{''.join(lines)}</ul>\n</nav>\n"
+def _count(results: Sequence[Result], status: str) -> int:
+    return sum(result.status == status for result in results)
 
 
-def _entry(result: Result, folder: Path) -> str:
+def _paragraph(kind: str, text: str) -> str:
+    return f'<p class="{kind}">{escape(text)}</p>\n' if text else ""
+
+
+def _contents(handout: Handout, results: Sequence[Result]) -> str:
+    """Return a handout's line in the table of contents, with a link to each entry."""
+    links = " ".join(
+        f'<a class="{result.status}" href="#{result.entry.id}">{result.entry.id}</a>'
+        if result.ran
+        else f"<span>{result.entry.id}</span>"
+        for result in results
+    )
+    counts = f"{_count(results, 'pass')} passed, {_count(results, 'fail')} failed"
+    not_run = _count(results, "not run")
+    counts += f", {not_run} not run" if not_run else ""
+    return (
+        f'<li><a href="#{handout.code}">{escape(handout.title)}</a>: {counts}'
+        f'<div class="links">{links}</div></li>\n'
+    )
+
+
+def _entry(result: Result, folder: Path, command: str) -> str:
     entry = result.entry
-    rows = "".join(_claim(judgement) for judgement in result.judgements)
     parts = [
         f'<section id="{entry.id}">\n<h3><span class="status {result.status}">{result.status}'
-        f"</span> {entry.id} {escape(entry.title)}</h3>\n"
-    ]
-    if entry.note:
-        parts.append(f'<p class="note">{escape(entry.note)}</p>\n')
-    if result.error:
-        parts.append(f'<p class="error">{escape(result.error)}</p>\n')
-    parts.append(
+        f"</span> {entry.id} {escape(entry.title)}</h3>\n",
+        _paragraph("asked", entry.asked),
+        _paragraph("formula", entry.formula),
+        _paragraph("note", entry.note),
+        _paragraph("error", result.error),
         '<table>\n<thead><tr><th scope="col">what</th><th scope="col">printed</th>'
-        '<th scope="col">computed</th><th scope="col">held to</th></tr></thead>\n'
-        f"<tbody>\n{rows}</tbody>\n</table>\n"
-    )
+        '<th scope="col">computed</th><th scope="col">held to</th></tr></thead>\n<tbody>\n',
+        *map(_claim, result.claims),
+        "</tbody>\n</table>\n",
+    ]
     if result.details:
-        items = "".join(
-            f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
-            for name, text in result.details.items()
-        )
-        parts.append(f"<dl>{items}</dl>\n")
+        items = result.details.items()
+        rows = (f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in items)
+        parts.append(f"<dl>{''.join(rows)}</dl>\n")
     if result.picture:
         encoded = base64.b64encode((folder / result.picture).read_bytes()).decode()
         alt = escape(f"{entry.id}: {entry.title}", quote=True)
         parts.append(f'<img alt="{alt}" src="data:image/png;base64,{encoded}">\n')
-    parts.append(f"{_commands(result)}</section>\n")
-    return "".join(parts)
+    parts.append(_paragraph("seen", entry.seen))
+    parts.append(f"<pre>{escape(command)} --only {entry.id}</pre>\n")
+    if result.commands:
+        count = len(result.commands)
+        word = "command" if count == 1 else "commands"
+        ran = escape("\n".join(result.commands))
+        summary = f"<summary>which runs {count} {word}</summary>"
+        parts.append(f"<details>{summary}<pre>{ran}</pre></details>\n")
+    return "".join([*parts, "</section>\n"])
 
 
-def _commands(result: Result) -> str:
-    """Return the commands: the one for this entry, and, folded, those that it ran."""
-    ran = "\n".join(map(escape, result.commands))
-    count = len(result.commands)
-    word = "command" if count == 1 else "commands"
-    return (
-        f"<pre>python scripts/reproduce.py --only {result.entry.id}</pre>\n"
-        f"<details><summary>which runs {count} {word} (config: {escape(result.entry.config)})"
-        f"</summary><pre>{ran}</pre></details>\n"
-    )
-
-
-def _claim(judgement: Judgement) -> str:
-    claim = judgement.claim
+def _claim(claim: Claim) -> str:
     mark = ' <span class="derived">derived</span>' if claim.derived else ""
-    wrong = "" if judgement.passed else ' class="wrong"'
+    wrong = "" if claim.passed else ' class="wrong"'
     cells = (
         ("what", escape(claim.name)),
         ("printed", escape(claim.printed) + mark),
-        ("computed", escape(computed_text(judgement))),
-        ("held to", escape(tolerance_text(judgement))),
+        ("computed", escape(claim.shown)),
+        ("held to", escape(claim.held_to)),
     )
     inside = "".join(f'<td data-label="{label}">{text}</td>' for label, text in cells)
     return f"<tr{wrong}>{inside}</tr>\n"
-
-
-def computed_text(judgement: Judgement) -> str:
-    """Return a computed value as it is shown on the page."""
-    computed = judgement.computed
-    if computed is None:
-        return "not present" if judgement.claim.optional else "nothing"
-    if isinstance(judgement.claim, Within) and isinstance(computed, dict):
-        pairs = zip(computed["low"], computed["high"], strict=False)
-        return ", ".join(f"{low:.3g} to {high:.3g}" for low, high in pairs)
-    if isinstance(judgement.claim, Agreement) and isinstance(computed, dict):
-        return _agreement_text(computed)
-    tolerance = judgement.tolerance
-    if isinstance(tolerance, float) and isinstance(computed, float):
-        return repr(computed) if tolerance < 1e-9 * abs(computed) else _plain(computed)
-    return _plain(computed)
-
-
-def _agreement_text(computed: dict[str, Any]) -> str:
-    count, apart = computed["count"], computed["apart"]
-    values = _plain(computed["value"]) if 1 < count <= SHOWN else f"{count} values"
-    if count == 1:
-        values = _plain(computed["value"][0])
-    if apart is None:
-        return f"{values}, not comparable with {_plain(computed['expected'])}"
-    return f"{values}, {'all equal' if apart == 0 else f'at most {apart:.2g} apart'}"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.8g}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_plain, value))}]"
-    return str(value)
-
-
-def tolerance_text(judgement: Judgement) -> str:
-    """Return what a claim is held to, as it is shown on the page."""
-    if isinstance(judgement.claim, Within):
-        return "the range over the seeds"
-    if judgement.tolerance is None:
-        return "the same text" if judgement.computed is not None else ""
-    if judgement.tolerance == 0:
-        return "equality"
-    if isinstance(judgement.tolerance, list):
-        return ", ".join(f"±{each:.1g}" for each in judgement.tolerance)
-    return f"±{judgement.tolerance:.1g}"

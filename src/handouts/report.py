@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .entry import HANDOUTS, Result
+from .entry import Handout, Result
 from .page import page
 
 
-def write_report(results: Sequence[Result], folder: Path) -> Path:
+def write_report(results: Sequence[Result], folder: Path, command: str, stopped: str = "") -> Path:
     """Write `report.json` and `index.html`.
 
     Args:
-        results: one for each entry that was run.
+        results: one for each entry.
         folder: where; pictures are in it already.
+        command: what runs the report, to which an entry's `--only` is added.
+        stopped: why it was stopped before all entries were run, if it was.
 
     Returns:
         The page's path.
@@ -25,7 +27,7 @@ def write_report(results: Sequence[Result], folder: Path) -> Path:
     text = json.dumps(finite(rows), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     path = folder / "index.html"
-    path.write_text(page(results, folder), encoding="utf-8")
+    path.write_text(page(results, folder, command, stopped), encoding="utf-8")
     return path
 
 
@@ -45,9 +47,9 @@ def table(results: Sequence[Result]) -> str:
         if result.error:
             lines.append(f"{'':<8}   {result.error}")
         lines += [
-            f"{'':<8}   {each.claim.name}: printed {each.claim.printed}, "
-            f"computed {short(each.computed)}, tolerance {each.tolerance}"
-            for each in result.judgements
+            f"{'':<8}   {each.name}: printed {each.printed}, computed {each.shown}, "
+            f"held to {each.held_to}"
+            for each in result.claims
             if not each.passed
         ]
     failed = sum(result.status == "fail" for result in results)
@@ -55,15 +57,16 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join([*lines, f"\n{len(results)} {word}, {failed} failed"])
 
 
-def listing() -> str:
+def listing(handouts: Sequence[Handout]) -> str:
     """Return every entry with its handout, title and config."""
-    from .catalogue import CATALOGUE
-
     lines = []
-    for handout, name in HANDOUTS.items():
-        entries = [entry for entry in CATALOGUE.values() if entry.handout == handout]
-        lines.append(f"{handout}  {name} ({len(entries)} entries)")
-        lines += [f"  {entry.id:<8} {entry.title}  [{entry.config}]" for entry in entries]
+    for handout in handouts:
+        count = len(handout.entries)
+        word = "entry" if count == 1 else "entries"
+        lines.append(f"{handout.code}  {handout.title} ({count} {word})")
+        for entry in handout.entries.values():
+            config = f"  [{entry.config}]" if entry.config else ""
+            lines.append(f"  {entry.id:<8} {entry.title}{config}")
     return "\n".join(lines)
 
 
@@ -79,9 +82,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def short(value: Any) -> str:
-    """Return a computed value in a few characters."""
-    text = str(value)
-    return text if len(text) <= 120 else f"{text[:117]}…"

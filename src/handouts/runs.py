@@ -3,10 +3,11 @@
 import contextlib
 import csv
 import io
-import itertools
 import json
 import shlex
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..command.process import run
+from ..drawing.graphs import edges, nodes
 from ..errors import RunError
 from ..runs.folder import Run
 
@@ -68,6 +70,10 @@ class Finished:
         rows = self.rows(self.folder / "derivatives.csv")
         return [{name: float(value) for name, value in row.items()} for row in rows]
 
+    def graph(self, name: str) -> str:
+        """Return the DOT text of a graph that was drawn."""
+        return (self.run.graphs / f"{name}.dot").read_text(encoding="utf-8")
+
     @staticmethod
     def rows(path: Path) -> list[dict[str, str]]:
         """Return the rows of a CSV file, by the names of its columns."""
@@ -82,51 +88,28 @@ class Runs:
 
     Args:
         folder: where the runs' folders are made.
-
-    Attributes:
-        asked: the commands that were asked for since this was last emptied, as one would type them.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.asked: list[str] = []
         self._finished: dict[tuple[str, ...], Finished] = {}
-        self._numbers = itertools.count()
 
-    def __call__(
-        self,
-        kind: str,
-        config: str,
-        *flags: str,
-        keep: tuple[str, ...] = (),
-        fails: bool = False,
-    ) -> Finished:
-        """Run a command, or return what it left when it was run before.
+    def typed(self, words: Sequence[str]) -> str:
+        """Return a command as one would type it."""
+        return shlex.join(["descentlab", *(word.removeprefix(f"{self.folder}/") for word in words)])
 
-        Args:
-            kind: `fit`, `predict` or another subcommand.
-            config: a shipped config's name.
-            flags: further words, as on the command line.
-            keep: the costly instruments that are wanted: `learning_curves`, `graph_export`,
-                `accelerator_timer`. The others are switched off; they change no figure.
-            fails: whether the command is to end with a status other than 0.
-
-        Raises:
-            RunError: if it ends with another status than it should.
-        """
-        shown = [kind, "--config", config, *flags]
-        typed = [word.removeprefix(f"{self.folder}/") for word in shown]
-        self.asked.append(shlex.join(["descentlab", *typed]))
-        key = (*shown, "keeping", *keep)
+    def __call__(self, words: Sequence[str], keep: Sequence[str], fails: bool) -> Finished:
+        """Run a command, or return what it left when it was run before; see `Row.fit`."""
+        key = (*words, "keeping", *keep)
         if key not in self._finished:
-            self._finished[key] = self._run(shown, keep)
+            self._finished[key] = self._run(words, keep, f"run_{len(self._finished)}")
         finished = self._finished[key]
         if (finished.status != 0) is not fails:
-            raise RunError(f"{self.asked[-1]} ended with {finished.status}: {finished.message}")
+            status, message = finished.status, finished.message
+            raise RunError(f"{self.typed(words)} ended with status {status}: {message}")
         return finished
 
-    def _run(self, shown: list[str], keep: tuple[str, ...]) -> Finished:
-        name = f"run_{next(self._numbers)}"
+    def _run(self, shown: Sequence[str], keep: Sequence[str], name: str) -> Finished:
         words = [*shown, "--trainer.logger.save_dir", str(self.folder)]
         words += ["--trainer.logger.name", "runs", "--trainer.logger.version", name]
         if "--trainer.accelerator" not in shown:
@@ -143,3 +126,27 @@ class Runs:
             status = run(words)
         message = errors.getvalue().strip().rsplit("\n", 1)[-1]
         return Finished(self.folder / "runs" / name, status, message)
+
+
+def _counted(names: Counter[str]) -> str:
+    return ", ".join(
+        f"{name} ({count})" if count > 1 else name for name, count in sorted(names.items())
+    )
+
+
+def node_text(dot: str) -> str:
+    """Return the names of a graph's nodes in alphabetical order, each with how many there are.
+
+    Args:
+        dot: what `descentlab.drawing.graphs.computational_graph` returned.
+    """
+    return _counted(nodes(dot))
+
+
+def edge_text(dot: str) -> str:
+    """Return a graph's edges in alphabetical order, each with how many there are.
+
+    Args:
+        dot: what `descentlab.drawing.graphs.computational_graph` returned.
+    """
+    return _counted(Counter({f"{a} → {b}": count for (a, b), count in edges(dot).items()}))

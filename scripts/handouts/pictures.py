@@ -2,28 +2,28 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 
-from ..objectives import Objective
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from descentlab.objectives import Objective
 
 _STEP = "#D55E00"
 _CURVE = "#0072B2"
+_PATHS = (_CURVE, _STEP, "#009E73", "#CC79A7")
+_DPI = 150
+_GAP, _HEAD = 40, 60  # pixels
 
 
-def stable_rates_figure(horizons: Sequence[int], rates: Sequence[float]) -> "Figure":
-    """Draw the observed stable rates over the horizon, on the line of 1/T².
-
-    Args:
-        horizons: T.
-        rates: the largest stable learning rate for each.
-    """
+def stable_rates_figure(horizons: Sequence[int], rates: Sequence[float]) -> Figure:
+    """Draw the observed stable rates over the horizon T, on the line of 1/T²."""
     figure, axes = _single("The largest stable learning rate falls as 1/T²")
     line = np.geomspace(min(horizons), max(horizons), 100)
     axes.plot(line, line**-2.0, color=_CURVE, label="1/T²")
@@ -33,16 +33,22 @@ def stable_rates_figure(horizons: Sequence[int], rates: Sequence[float]) -> "Fig
     return figure
 
 
-def minima_figure(
-    objective: Objective, places: Sequence[float], values: Sequence[float]
-) -> "Figure":
-    """Draw a function of one number on [-5, 5], with the ends of descents marked.
+def paths_figure(paths: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw a parameter over the steps, from its start on, with the step nearest to 0 marked."""
+    figure, axes = _single("θ before the first and after every step")
+    for colour, (name, path) in zip(_PATHS, paths.items(), strict=False):
+        nearest = min(range(len(path)), key=lambda step: abs(path[step]))
+        axes.plot(path, "-o", color=colour, markersize=4, label=name)
+        label = f"nearest to 0: {path[nearest]:.3g} after {nearest} steps"
+        axes.plot(nearest, path[nearest], "*", color=colour, markersize=15, mec="k", label=label)
+    axes.axhline(0.0, color="black", linewidth=0.8)
+    axes.set(xlabel="step", ylabel="θ", xticks=range(0, max(map(len, paths.values())), 2))
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
 
-    Args:
-        objective: the function.
-        places: where the descents ended.
-        values: the function there.
-    """
+
+def minima_figure(objective: Objective, places: Sequence[float], values: Sequence[float]) -> Figure:
+    """Draw a function of one number on [-5, 5], with the ends of descents marked."""
     figure, axes = _single("Where gradient descent ends, from starts beside each minimum")
     _draw_objective(axes, objective)
     axes.plot(places, values, "o", color=_STEP, markersize=8, label="ends of descents")
@@ -54,15 +60,13 @@ def minima_figure(
 
 def descent_on_the_wave_figure(
     objective: Objective, paths: Mapping[str, Mapping[str, Sequence[float]]]
-) -> "Figure":
+) -> Figure:
     """Draw an objective with the steps of several descents on it, one panel for each.
 
     Args:
         objective: a function of one number.
         paths: start to learning rate to the parameter before and after every step.
     """
-    from matplotlib.figure import Figure
-
     columns = len(next(iter(paths.values())))
     size = (3.2 * columns, 2.7 * len(paths))
     figure = Figure(figsize=size, dpi=100, layout="constrained")
@@ -72,8 +76,8 @@ def descent_on_the_wave_figure(
             _draw_objective(axes, objective)
             heights = _values(objective, path)
             axes.plot(path, heights, "-o", color=_STEP, markersize=3, linewidth=0.6)
-            axes.plot(path[0], heights[0], "s", color="black", markersize=6)
             axes.plot(path[-1], heights[-1], "*", color="black", markersize=13)
+            axes.plot(path[0], heights[0], "s", color="white", mec="black", markersize=5)
             axes.set_title(f"from {start}, lr {rate}: ends at {path[-1]:.3f}", fontsize=9)
     figure.suptitle("Square: start. Star: after 100 steps.", fontsize=10)
     return figure
@@ -81,14 +85,8 @@ def descent_on_the_wave_figure(
 
 def random_fits_figure(
     losses: Sequence[Sequence[float]], milestones: Sequence[int], printed: Sequence[float]
-) -> "Figure":
-    """Draw the losses of one fit for many seeds, and the printed ones.
-
-    Args:
-        losses: one curve a seed.
-        milestones: the steps at which losses are printed.
-        printed: the losses there.
-    """
+) -> Figure:
+    """Draw the losses of one fit, a curve for each seed, and those printed at the milestones."""
     figure, axes = _single(f"The printed losses among those of {len(losses)} seeds")
     for curve in losses:
         axes.plot(curve, color=_CURVE, linewidth=0.7, alpha=0.6)
@@ -99,62 +97,52 @@ def random_fits_figure(
     return figure
 
 
-def momentum_figure(
-    sets: Sequence[Sequence[str]], curves: Mapping[str, Sequence[float]]
-) -> "Figure":
+def momentum_figure(sets: Sequence[Sequence[str]], curves: Mapping[str, Sequence[float]]) -> Figure:
     """Draw learning curves coloured by momentum, one panel for each set of momenta.
 
     Args:
         sets: the momenta of each panel.
         curves: momentum to the loss before the first and after every epoch.
     """
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 2.9 * len(sets)), dpi=100, layout="constrained")
+    figure = Figure(figsize=(8, 3.1 * len(sets)), dpi=100, layout="constrained")
     panels = figure.subplots(len(sets), 1, sharex=True, squeeze=False)[:, 0]
-    scale = ScalarMappable(Normalize(0, 1), colormaps["viridis"])
+    viridis = colormaps["viridis"]
     for axes, momenta in zip(panels, sets, strict=True):
         for momentum in momenta:
             epochs = np.arange(len(curves[momentum])) - 1
-            colour = colormaps["viridis"](float(momentum))
+            colour = viridis(float(momentum))
             axes.plot(epochs, curves[momentum], color=colour, linewidth=2, label=f"μ = {momentum}")
         axes.set(yscale="log", ylabel="training loss")
         axes.grid(visible=True, color="0.9")
-        axes.legend(frameon=False, fontsize=8, ncols=2)
+        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}  # where no curve is
+        axes.legend(**above, frameon=False, fontsize=9, ncols=len(momenta))
     panels[-1].set_xlabel("epoch (-1: before any update)")
-    figure.colorbar(scale, ax=list(panels), label="momentum μ")
+    figure.colorbar(ScalarMappable(Normalize(0, 1), viridis), ax=list(panels), label="momentum μ")
     return figure
 
 
-def beside_each_other(pictures: Sequence[bytes], titles: Sequence[str]) -> "Figure":
-    """Put several PNG pictures beside each other, each at its own proportions.
-
-    Args:
-        pictures: the content of the PNG files.
-        titles: one for each.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.image import imread
-
-    images = [np.asarray(imread(io.BytesIO(picture), format="png")) for picture in pictures]
-    widths = [image.shape[1] for image in images]
-    height = max(image.shape[0] for image in images)
-    size = (sum(widths) / 150 + 0.5, height / 150 + 0.5)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
-    panels = figure.subplots(1, len(images), squeeze=False, width_ratios=widths)[0]
-    for axes, image, title in zip(panels, images, titles, strict=True):
+def beside_each_other(pictures: Mapping[str, bytes]) -> Figure:
+    """Put PNG pictures beside each other, pixel for pixel, each under its title."""
+    images = {
+        title: np.asarray(imread(io.BytesIO(picture), format="png"))
+        for title, picture in pictures.items()
+    }
+    width = sum(image.shape[1] + _GAP for image in images.values())
+    height = max(image.shape[0] for image in images.values()) + _HEAD
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    left = _GAP / 2
+    for title, image in images.items():
+        rows, columns = image.shape[:2]
+        place = (left / width, (height - _HEAD - rows) / height, columns / width, rows / height)
+        axes = figure.add_axes(place)
         axes.imshow(image)
         axes.set_axis_off()
         axes.set_title(title, fontsize=9)
+        left += columns + _GAP
     return figure
 
 
-def _single(title: str) -> tuple["Figure", "Axes"]:
-    from matplotlib.figure import Figure
-
+def _single(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=12)
@@ -167,6 +155,6 @@ def _values(objective: Objective, points: Sequence[float]) -> Any:
     return torch.func.vmap(objective)(torch.tensor(points, dtype=torch.float64)).numpy()
 
 
-def _draw_objective(axes: "Axes", objective: Objective) -> None:
+def _draw_objective(axes: Axes, objective: Objective) -> None:
     places = np.linspace(-5.2, 5.2, 600).tolist()
     axes.plot(places, _values(objective, places), color=_CURVE, linewidth=1.2)
