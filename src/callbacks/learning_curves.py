@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from ..drawing.curves import (
     START,
@@ -17,20 +16,22 @@ from ..drawing.curves import (
     pixels,
     save_figure,
 )
+from ..internals.lightning import epoch_share
 from ..runs.folder import run_to_write, show_image
 from .batch_loss import BatchLoss
-from .fresh_metrics import is_new
+from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
 
 
 class LearningCurves(Instrument):
     """Draw `figures/epoch_losses` and `figures/batch_losses`, as PNG, SVG and in TensorBoard.
 
-    Values are taken from what the module logged, at each epoch's end; one that was not logged anew
-    in an epoch is left out. What a full sanity check (`num_sanity_val_steps: -1`) measures is
-    the point before any update. The figures are drawn when the fit ends, also by an exception, and
-    a run that resumes draws the epochs before it too. Losses per update are those of a `BatchLoss`
-    among the callbacks: put it before this one, so that it has them all when a run breaks off.
+    Values are taken from what the module logged, at each epoch's end, and at the end of each
+    validation within an epoch; one that was not logged anew is left out. What a full sanity check
+    (`num_sanity_val_steps: -1`) measures is the point before any update. The figures are drawn when
+    the fit ends, also by an exception, and a run that resumes draws the epochs before it too.
+    Losses per update are those of a `BatchLoss` among the callbacks: put it before this one, so
+    that it has them all when a run breaks off.
 
     Args:
         train: the metric's name for the loss on the training set.
@@ -46,13 +47,17 @@ class LearningCurves(Instrument):
         # epoch and losses, row by row: a tensor, so that a checkpoint of it costs microseconds
         self._rows = torch.empty(0, 3, dtype=torch.float64)
         self._count = 0
-        self._before: dict[str, Tensor] = {}
+        self._metrics = FreshMetrics()
         self._folder: Path | None = None
 
     @property
-    def epochs(self) -> list[int]:
-        """The epochs with a value, counted from 0; -1 is before any update."""
-        return [int(epoch) for epoch in self._rows[: self._count, 0].tolist()]
+    def epochs(self) -> list[float]:
+        """The epochs with a value, counted from 0, at their ends; -1 is before any update.
+
+        What was measured within epoch e lies between e - 1 and e.
+        """
+        rows: list[float] = self._rows[: self._count, 0].tolist()
+        return rows
 
     @property
     def curves(self) -> dict[str, list[float | None]]:
@@ -73,22 +78,26 @@ class LearningCurves(Instrument):
         run = run_to_write(trainer)
         self._folder = run.figures if run is not None else None
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the metrics before a validation within an epoch, to know what it measures."""
+        if fitting(trainer) and not trainer.is_last_batch:
+            self._metrics.look(trainer)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the losses before any update, if the sanity check went through all the data."""
-        if not trainer.sanity_checking or self._count:
-            return
-        if trainer.num_sanity_val_batches == trainer.num_val_batches:
-            self._record(START, self._logged(trainer))
+        """Take what was measured within an epoch, or before any update by a full sanity check."""
+        if fitting(trainer) and not trainer.is_last_batch:
+            epoch = trainer.current_epoch - 1 + epoch_share(trainer)
+            self._record(epoch, self._metrics.look(trainer))
+        elif trainer.sanity_checking and not self._count and _is_full(trainer):
+            self._record(START, self._metrics.look(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the metrics so far, to know at the end which ones are new."""
-        self._before = self._logged(trainer)
+        self._metrics.look(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the losses of the epoch."""
-        logged = self._logged(trainer).items()
-        fresh = {name: value for name, value in logged if value is not self._before.get(name)}
-        self._record(trainer.current_epoch, fresh)
+        self._record(trainer.current_epoch, self._metrics.look(trainer))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the figures."""
@@ -114,19 +123,15 @@ class LearningCurves(Instrument):
             if name in names:
                 self._rows[:, column] = rows[:, 1 + names.index(name)]
 
-    def _logged(self, trainer: Trainer) -> dict[str, Tensor]:
-        metrics = trainer.callback_metrics
-        return {name: metrics[name] for name in self.names if name in metrics}
-
-    def _record(self, epoch: int, values: dict[str, Tensor]) -> None:
-        """Append one epoch's values; an epoch that is run again replaces its first run."""
-        if not values:
+    def _record(self, epoch: float, values: dict[str, float]) -> None:
+        """Append what was measured; an epoch that is run again replaces its first run."""
+        if values.keys().isdisjoint(self.names):
             return
         while self._count and self._rows[self._count - 1, 0] >= epoch:
             self._count -= 1
         if self._count == len(self._rows):
             self._rows = torch.cat([self._rows, torch.empty_like(self._rows), torch.empty(64, 3)])
-        row = [epoch, *(float(values[name]) if name in values else math.nan for name in self.names)]
+        row = [epoch, *(values.get(name, math.nan) for name in self.names)]
         self._rows[self._count] = torch.tensor(row, dtype=torch.float64)
         self._count += 1
 
@@ -144,6 +149,11 @@ class LearningCurves(Instrument):
                 _keep(trainer, _batch_figure(source), folder / "batch_losses")
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The learning curves were not drawn: {error}")
+
+
+def _is_full(trainer: Trainer) -> bool:
+    """Return whether the sanity check went through all validation data."""
+    return trainer.num_sanity_val_batches == trainer.num_val_batches
 
 
 def _batch_figure(source: BatchLoss) -> Figure:

@@ -60,13 +60,14 @@ def batch_loss_figure(
 
 
 def learning_curve_figure(
-    epochs: Sequence[int], curves: Mapping[str, Sequence[float | None]]
+    epochs: Sequence[float], curves: Mapping[str, Sequence[float | None]]
 ) -> Figure:
     """Draw losses per epoch, and mark the epoch with the least value of each.
 
     Args:
-        epochs: the epochs, counted from 0; `START` is what was measured before any update, and is
-            drawn but never the best.
+        epochs: the epochs, counted from 0, at their ends; what was measured within epoch e lies
+            between e - 1 and e. `START` is what was measured before any update, and is drawn but
+            never the best.
         curves: name of a loss to its value at each of the epochs, None where it was not measured.
             A curve without any value is left out.
 
@@ -125,7 +126,7 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
     return np.frombuffer(raw.getvalue(), dtype=np.uint8).reshape(height, width, 4)[:, :, :3]
 
 
-def least(epochs: Sequence[int], values: Sequence[float | None]) -> tuple[int, float] | None:
+def least(epochs: Sequence[float], values: Sequence[float | None]) -> tuple[float, float] | None:
     """Return the first epoch with the least finite value, and the value; None where none is finite.
 
     Example:
@@ -149,10 +150,10 @@ def _drawable(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _measured(
-    epochs: Sequence[int], values: Sequence[float | None]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    epochs: Sequence[float], values: Sequence[float | None]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     pairs = [(e, value) for e, value in zip(epochs, values, strict=True) if value is not None]
-    return np.array([e for e, _ in pairs], dtype=np.int64), _drawable([v for _, v in pairs])
+    return np.array([e for e, _ in pairs], dtype=np.float64), _drawable([v for _, v in pairs])
 
 
 def _epoch_means(
@@ -180,14 +181,16 @@ def _line(index: int, points: int) -> dict[str, Any]:
 
 
 def _blank(
-    title: str, unit: str, series: Sequence[tuple[str, NDArray[np.int64], NDArray[np.float64]]]
+    title: str, unit: str, series: Sequence[tuple[str, NDArray[Any], NDArray[np.float64]]]
 ) -> tuple[Figure, Axes]:
     """Return an empty figure, titled with what is left out of the curves to come."""
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     missing = [(name, places[~np.isfinite(values)]) for name, places, values in series]
     notes = [
-        f"{places.size} of {name} (first at {unit} {places[0]})".replace(f"epoch {START}", "start")
+        f"{places.size} of {name} (first at {unit} {math.ceil(places[0])})".replace(
+            f"epoch {START}", "start"
+        )
         for name, places in missing
         if places.size
     ]
@@ -201,10 +204,14 @@ def _blank(
     return figure, axes
 
 
+def _place(unit: str, place: float) -> str:
+    return "start" if unit == "epoch" and place == START else f"{unit} {math.ceil(place)}"
+
+
 def _mark_least(
     axes: Axes,
     name: str,
-    places: NDArray[np.int64],
+    places: NDArray[np.float64],
     values: NDArray[np.float64],
     colour: str,
 ) -> None:
@@ -212,7 +219,7 @@ def _mark_least(
     if best is None:
         return
     epoch, value = best
-    label = f"best {name.rsplit('/', 1)[-1]}: epoch {epoch}, {value:.5g}"
+    label = f"best {name.rsplit('/', 1)[-1]}: epoch {math.ceil(epoch)}, {value:.5g}"
     axes.plot(
         [epoch],
         [value],

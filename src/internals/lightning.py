@@ -18,6 +18,7 @@ For what no public interface gives:
   a stop within an epoch; without it a batch is skipped or comes twice;
 - `fit_loop.max_epochs`, set (`set_max_epochs`): a sweep in groups is several trainings in one fit;
 - `total_batch_idx` (`batches_trained`): the number of the first update of a run that goes on;
+- `batch_progress.current` (`epoch_share`): how far an epoch is;
 - the counts of updates in a checkpoint (`carry_updates`): Lightning counts automatic and manual
   ones apart, and begins at 0 where a run goes on the other way;
 - `fit_loop._data_source` (`first_batch`): what `fit` was given to train on, before it is set up;
@@ -207,6 +208,13 @@ def set_max_epochs(trainer: Trainer, epochs: int | None) -> None:
 def batches_trained(trainer: Trainer) -> int:
     """Return how many batches were trained on so far, by this run and those it goes on with."""
     return trainer.fit_loop.total_batch_idx + 1
+
+
+def epoch_share(trainer: Trainer) -> float:
+    """Return how much of the epoch is trained; of one without a length n / (n + 1)."""
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    batches = trainer.num_training_batches
+    return done / (batches if batches != float("inf") else done + 1)
 
 
 def carry_updates(checkpoint: dict[str, Any], automatic: bool) -> None:

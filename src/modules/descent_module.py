@@ -8,6 +8,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.data import extract_batch_size
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -241,6 +242,7 @@ class DescentModule(LeanModule, ABC):
             UsageError: if the checkpoint is of another optimizer.
         """
         if not is_attached(self):
+            self._warn_of_another_optimizer(checkpoint)
             return
         # Lightning converts after loading: float64 parameters would have passed through float32
         self.trainer.precision_plugin.convert_module(self)
@@ -251,6 +253,19 @@ class DescentModule(LeanModule, ABC):
         carry_updates(checkpoint, self.automatic_optimization)
         if same and one:
             self._prefer_configured(checkpoint)
+
+    def _warn_of_another_optimizer(self, checkpoint: dict[str, Any]) -> None:
+        """Say that a module made anew from a checkpoint would train otherwise than it did."""
+        before = checkpoint.get("configured")
+        if before is None or before == configured(*self._optimizer_and_scheduler()):
+            return
+        values = ", ".join(f"{name}={value}" for name, value in before["hyperparameters"].items())
+        scheduler = f" and {before['scheduler']}" * (before["scheduler"] != "none")
+        rank_zero_warn(
+            f"{type(self).__name__} was trained by {before['optimizer']}({values}){scheduler}, and "
+            "is made with another optimizer or scheduler: to train it as before, give them to "
+            "load_from_checkpoint(…, optimizer=…, lr_scheduler=…)"
+        )
 
     def _prefer_configured(self, checkpoint: dict[str, Any]) -> None:
         if "configured" not in checkpoint:

@@ -1,5 +1,6 @@
 """LearningCurves on a module that is not this project's."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from descentlab.callbacks import learning_curves
 from descentlab.callbacks.batch_loss import BatchLoss
+from descentlab.callbacks.best_parameters import BestParameters
 from descentlab.callbacks.learning_curves import LearningCurves
 from descentlab.internals import SPEED_TRICKS
 from descentlab.internals.lightning import STEP_HOOKS
@@ -94,10 +96,40 @@ def test_a_value_that_was_not_measured_anew_is_left_out(tmp_path):
     assert curves.curves["loss/val"] == [11, None, -9, None, -29, None]
 
 
-def test_validation_in_mid_epoch_gives_the_last(tmp_path):
+def test_each_validation_within_an_epoch_is_a_point(tmp_path):
     curves = LearningCurves()
-    fit(tmp_path, curves, val_check_interval=2)
-    assert curves.curves == {"loss/train": [None, 2, 3, 4], "loss/val": [11, 1, -9, -19]}
+    fit(tmp_path, curves, val_check_interval=2, max_epochs=2)  # after 2 and 4 of 5 batches
+    assert curves.epochs == pytest.approx([-1, -0.6, -0.2, 0, 0.4, 0.8, 1])
+    assert curves.curves["loss/val"] == [11, 1, 1, None, -9, -9, None]
+    assert curves.curves["loss/train"] == [None, None, None, 2, None, None, 3]
+
+
+class Wavy(Foreign):
+    """Its least validation loss is measured within an epoch."""
+
+    def validation_step(self, batch, batch_idx):
+        done = self.trainer.fit_loop.total_batch_idx + 1
+        self.log("loss/val", torch.tensor(abs(done - 7.0)), batch_size=1)
+
+
+@pytest.mark.parametrize(("interval", "least"), [(2, 0.0), (4, 2.0), (5, 2.0)])
+def test_the_least_of_the_curve_is_the_best_that_is_kept(tmp_path, interval, least):
+    curves, best = LearningCurves(), BestParameters()
+    fit(
+        tmp_path,
+        curves,
+        best,
+        module=Wavy(),
+        val_check_interval=interval,
+        enable_checkpointing=True,
+    )
+    pairs = [
+        (value, epoch)
+        for epoch, value in zip(curves.epochs, curves.curves["loss/val"], strict=True)
+        if value is not None and epoch != -1
+    ]
+    assert min(pairs)[0] == best.best_value == least
+    assert math.ceil(min(pairs)[1]) == best.best_epoch
 
 
 @pytest.mark.parametrize("steps", [0, 2])
@@ -154,7 +186,7 @@ def test_a_resumed_run_draws_all_epochs(tmp_path):
 
 def test_state_is_plain_and_its_own():
     curves = LearningCurves()
-    curves._record(0, {"loss/train": torch.tensor(1.5)})
+    curves._record(0, {"loss/train": 1.5})
     state = curves.state_dict()
     assert state["names"] == ["loss/train", "loss/val"]
     assert state["rows"].tolist() == [[0, 1.5, pytest.approx(float("nan"), nan_ok=True)]]
