@@ -84,7 +84,7 @@ class ChunkDescent:
             with torch.no_grad():
                 for (parameter, group), gradient in zip(slots, gradients, strict=True):
                     if gradient is not None:
-                        rule.update(parameter, gradient, rule.state[parameter], group)
+                        rule.advance(parameter, gradient, group)
             count_updates(self.module.trainer, 1)
             return loss.detach()
 

@@ -31,7 +31,7 @@ class _Loss(nn.Module):
 
 
 class CompiledUpdates:
-    """Updates of a module by a rule's pure form, compiled by torch.compile.
+    """Updates of a module by a rule, compiled by torch.compile.
 
     Equal to the updates one by one within rounding. The first call of each shape compiles, which
     takes from ten seconds to a minute; torch keeps what it compiled for the next process.
@@ -65,9 +65,9 @@ class CompiledUpdates:
             The loss of each batch before its update, shape (updates,).
         """
         values = {name: self.parameters[name].detach() for name in self.group_of}
-        states = {name: self._state(self.parameters[name]) for name in self.group_of}
+        states = {name: self.rule.state.get(self.parameters[name], {}) for name in self.group_of}
         hypers = [
-            {key: torch.tensor(group[key], dtype=torch.float64) for key in self.rule.defaults}
+            {name: _as_tensors(group[name]) for name in self.rule.defaults}
             for group in self.rule.param_groups
         ]
         losses = []
@@ -75,18 +75,20 @@ class CompiledUpdates:
             values, states, each = self.function(values, states, hypers, block)
             losses.append(each)
         with torch.no_grad():
+            for name, state in states.items():
+                if state:  # out of memory that torch takes back
+                    kept = {key: value.clone() for key, value in state.items()}
+                    self.rule.state[self.parameters[name]] = kept
             for name, value in values.items():
                 self.parameters[name].copy_(value)
-                for key, item in states[name].items():
-                    kept = item.float() if key == "step" else item
-                    self.rule.state[self.parameters[name]][key] = kept.clone()
         return torch.cat(losses)
 
-    def _state(self, parameter: Tensor) -> dict[str, Tensor]:
-        state = self.rule.zero_state(parameter.detach())
-        return {
-            key: self.rule.state[parameter].get(key, zero).to(zero) for key, zero in state.items()
-        }
+
+def _as_tensors(value: Any) -> Any:
+    """Return floats as float64 tensors: inputs of a compiled function, where floats are fixed."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_as_tensors, value))
+    return torch.tensor(value, dtype=torch.float64) if isinstance(value, float) else value
 
 
 def _updates(loss: _Loss, rule: Rule, group_of: dict[str, int]) -> FunctionType:
@@ -104,7 +106,7 @@ def _updates(loss: _Loss, rule: Rule, group_of: dict[str, int]) -> FunctionType:
 
             gradients, value = grad_and_value(loss_of)(values)
             moved = {
-                name: rule.pure(values[name], gradients[name], states[name], hypers[group])
+                name: rule.moved(values[name], gradients[name], states[name], hypers[group])
                 for name, group in group_of.items()
             }
             values = {name: parameter for name, (parameter, _) in moved.items()}

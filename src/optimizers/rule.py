@@ -2,8 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,34 +13,50 @@ from torch.optim.optimizer import ParamsT
 from ..errors import UsageError
 from ..internals.torch import forget_gradients, profile_hook_step
 
-#: a number, or one for each member of a sweep: float64, (M, 1, …), as many dimensions as what moves
-Hyperparameter = float | Tensor
+#: what a rule keeps of a parameter between updates, by name; nothing before the first
+State = dict[str, Tensor]
+
+#: what a group of parameters holds beside the hyperparameters: their names, a label, and what
+#: schedulers and averages keep there
+_NO_HYPERPARAMETERS = {
+    "params",
+    "param_names",
+    "name",
+    "initial_lr",
+    "max_lr",
+    "min_lr",
+    "swa_lr",
+    "max_momentum",
+    "base_momentum",
+}
 
 
 class Rule(Optimizer, ABC):
-    """An update rule written out: subclasses give `update` for one parameter and `check`.
+    """An update rule written out: subclasses give `update`, a pure function, and `check`.
 
-    Parameters without a gradient are passed over, as in torch.optim.
-
-    Attributes:
-        per_member: the hyperparameters of which `update` takes one value for each member of a
-            sweep, where parameters, gradients and state hold a member in each row.
+    `update` is all that there is of the rule: steps, chunks of updates, sweeps over many values of
+    its hyperparameters and compiled updates call it. Parameters without a gradient are passed over,
+    as in torch.optim.
 
     Args:
         params: parameters, or groups of parameters with hyperparameters of their own.
         hyperparameters: the defaults of every group.
 
     Raises:
-        UsageError: (a ValueError) if a hyperparameter of any group is out of its range.
+        UsageError: (a ValueError) if a hyperparameter of any group is out of its range, or the
+            rule has none of that name.
     """
-
-    per_member: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: ParamsT, **hyperparameters: Any) -> None:
         super().__init__(params, hyperparameters)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, its hyperparameters checked."""
+        for name in param_group.keys() - self.defaults.keys() - _NO_HYPERPARAMETERS:
+            raise UsageError(
+                f"a group of parameters has {name} = {param_group[name]}, and "
+                f"{type(self).__name__} has {', '.join(self.defaults)}: leave it out"
+            )
         self.check(**{key: param_group.get(key, value) for key, value in self.defaults.items()})
         super().add_param_group(param_group)
 
@@ -48,41 +64,48 @@ class Rule(Optimizer, ABC):
     def check(self, **hyperparameters: Any) -> None:
         """Raise a UsageError that names the first hyperparameter out of its range."""
 
-    @abstractmethod
-    def update(
-        self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
-        """Move one parameter, in place, and bring its state up to date."""
-
-    #: the names of the state of a parameter
-    state_names: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def zero_state(cls, parameter: Tensor) -> dict[str, Tensor]:
-        """Return the state before the first step, for `pure`."""
-        return {
-            name: torch.zeros((), dtype=torch.float64, device=parameter.device)
-            if name == "step"
-            else torch.zeros_like(parameter, requires_grad=False)
-            for name in cls.state_names
-        }
-
     @staticmethod
     @abstractmethod
-    def pure(
-        parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], hyper: dict[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the moved parameter and the new state, nothing changed in place.
-
-        The same update as `update`, up to rounding, for torch.compile and torch.func.vmap.
+    def update(
+        parameter: Tensor, gradient: Tensor, state: State, hyperparameters: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        """Return a moved parameter and its new state; nothing that is given changes.
 
         Args:
-            parameter: any shape.
+            parameter: any shape; members of a sweep in its rows.
             gradient: of the same shape.
-            state: by the names of the optimizer's state; zeros before the first step, `step`
-                float64.
-            hyper: hyperparameters by name, float64 without dimensions; `betas` has two elements.
+            state: what the update before returned; empty before the first.
+            hyperparameters: by name, each a number as it was configured, or a float64 tensor: one
+                value, or one for each member, (M, 1, …). `descentlab.optimizers.arithmetic` has
+                the operations of torch that take either.
+
+        Returns:
+            The parameter, and its state.
         """
+
+    def moved(
+        self, parameter: Tensor, gradient: Tensor, state: State, hyperparameters: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        """Return what `update` does, in the precision of the parameter."""
+        moved, state = self.update(parameter, gradient, state, hyperparameters)
+        if moved.dtype != parameter.dtype:
+            state = _narrowed(state, moved.dtype, parameter.dtype)
+        return moved.to(parameter.dtype), state
+
+    def advance(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> None:
+        """Move a parameter, in place, and keep its new state.
+
+        Args:
+            parameter: one of the rule's.
+            gradient: of the same shape.
+            group: the group of the parameter.
+        """
+        moved, state = self.update(parameter, gradient, self.state.get(parameter, {}), group)
+        if state:
+            if moved.dtype != parameter.dtype:
+                state = _narrowed(state, moved.dtype, parameter.dtype)
+            self.state[parameter] = _apart(state, parameter, gradient)
+        parameter.copy_(moved)
 
     profile_hook_step = staticmethod(profile_hook_step)
 
@@ -110,8 +133,34 @@ class Rule(Optimizer, ABC):
             for group in self.param_groups:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        self.update(parameter, parameter.grad, self.state[parameter], group)
+                        self.advance(parameter, parameter.grad, group)
         return loss
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what was saved, and no hyperparameter more.
+
+        Optimizers of torch get `differentiable` here, which no rule has.
+        """
+        own = set(state.get("defaults", self.__dict__.get("defaults", ())))
+        super().__setstate__(state)
+        for name in self.defaults.keys() - own:
+            del self.defaults[name]
+
+
+def _narrowed(state: State, wide: torch.dtype, own: torch.dtype) -> State:
+    """Return a state in a parameter's precision.
+
+    Hyperparameters that are float64 tensors make float64 of what they are multiplied with.
+    """
+    return {name: value.to(own) if value.dtype == wide else value for name, value in state.items()}
+
+
+def _apart(state: State, parameter: Tensor, gradient: Tensor) -> State:
+    """Return a state that shares no memory with what is going to change in place."""
+    if gradient.layout is not torch.strided:
+        return {n: v.clone() if v is gradient or v is parameter else v for n, v in state.items()}
+    taken = parameter.data_ptr(), gradient.data_ptr()
+    return {n: v.clone() if v.data_ptr() in taken else v for n, v in state.items()}
 
 
 def require(name: str, value: float, allowed: bool, range_: str) -> None:
@@ -122,25 +171,3 @@ def require(name: str, value: float, allowed: bool, range_: str) -> None:
     """
     if not (math.isfinite(value) and allowed):
         raise UsageError(f"{name} must be {range_}, and {value} was given")
-
-
-def like(value: Hyperparameter, target: Tensor) -> Hyperparameter:
-    """Return a number as it is, and one value for each member in the precision of the target."""
-    return value.to(target.dtype) if isinstance(value, Tensor) else value
-
-
-def add_scaled(target: Tensor, direction: Tensor, factor: Hyperparameter) -> None:
-    r"""Add a multiple of a direction in place: :math:`\theta \leftarrow \theta + c\,d`.
-
-    Both forms round alike, bit for bit on a CPU.
-
-    Example:
-        >>> theta = torch.zeros(2, 1)
-        >>> add_scaled(theta, torch.ones(2, 1), torch.tensor([[0.5], [2.0]]))
-        >>> theta.flatten()
-        tensor([0.5000, 2.0000])
-    """
-    if isinstance(factor, Tensor):
-        target.addcmul_(direction, factor.to(target.dtype))
-    else:
-        target.add_(direction, alpha=factor)

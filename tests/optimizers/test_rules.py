@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from descentlab import optimizers
 from descentlab.optimizers import Adam, GradientDescent, Momentum, Rule
-from tolerances import FLOAT32, FLOAT64
 
 PAIRS = [
     pytest.param(GradientDescent, torch.optim.SGD, {"lr": 0.01}, id="gradient-descent"),
@@ -32,7 +31,7 @@ def problem(dtype):
 
     def loss(parameters, step):
         weight, bias = parameters
-        return ((inputs[step % 50] @ weight + bias) ** 2).mean()
+        return (inputs[step % 50] @ weight + bias).abs().square().mean()
 
     return start, loss
 
@@ -63,45 +62,58 @@ def trajectory(optimizer_class, hyperparameters, dtype, steps):
 def first_difference(ours, theirs):
     """The first step at which anything differs, bit for bit, or None."""
     for step, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
-        if len(mine) != len(other) or not all(map(torch.equal, mine, other)):
+        if len(mine) != len(other) or not all(map(equal, mine, other)):
             return step
     return None
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def equal(one, other):
+    """Whether two tensors hold the same numbers, in the same type; NaN where the other is NaN."""
+    same = one.shape == other.shape and one.dtype == other.dtype
+    return same and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+DTYPES += [torch.complex64, torch.complex128]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("rule", "reference", "hyperparameters"), PAIRS)
 def test_bit_for_bit_equal_to_torch(rule, reference, hyperparameters, dtype):
     reference_only = {"foreach": False}
     if rule is Momentum and hyperparameters["momentum"] == 0:
         # torch keeps no buffer for momentum 0: only the parameters can be compared
-        ours = [step[:2] for step in trajectory(rule, hyperparameters, dtype, 1000)]
+        ours = [step[:2] for step in trajectory(rule, hyperparameters, dtype, 300)]
     else:
-        ours = trajectory(rule, hyperparameters, dtype, 1000)
-    theirs = trajectory(reference, hyperparameters | reference_only, dtype, 1000)
+        ours = trajectory(rule, hyperparameters, dtype, 300)
+    theirs = trajectory(reference, hyperparameters | reference_only, dtype, 300)
     assert first_difference(ours, theirs) is None
 
 
 class FlippedSign(GradientDescent):
     """Negative control: goes uphill."""
 
-    def update(self, parameter, gradient, state, group):
-        parameter.add_(gradient, alpha=group["lr"])
+    @staticmethod
+    def update(parameter, gradient, state, hyperparameters):
+        return parameter.add(gradient, alpha=hyperparameters["lr"]), {}
 
 
 class RoundedTwice(GradientDescent):
     """Negative control: right in exact arithmetic, not bit for bit."""
 
-    def update(self, parameter, gradient, state, group):
-        parameter.sub_(group["lr"] * gradient)
+    @staticmethod
+    def update(parameter, gradient, state, hyperparameters):
+        return parameter - hyperparameters["lr"] * gradient, {}
 
 
 class NoBiasCorrection(Adam):
     """Negative control: Adam without its bias correction."""
 
-    def update(self, parameter, gradient, state, group):
+    @staticmethod
+    def update(parameter, gradient, state, hyperparameters):
         if state:
-            state["step"] += 1e6
-        super().update(parameter, gradient, state, group)
+            state = {**state, "step": state["step"] + 1e6}
+        return Adam.update(parameter, gradient, state, hyperparameters)
 
 
 @pytest.mark.parametrize(
@@ -234,36 +246,6 @@ def test_gradient_descent_on_the_square_has_its_closed_form(start, lr, steps):
         (theta**2).backward()
         rule.step()
     assert theta.item() == pytest.approx(start * (1 - 2 * lr) ** steps, rel=1e-10, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, FLOAT64), (torch.float32, FLOAT32)], ids=str
-)
-@pytest.mark.parametrize(("rule", "reference", "hyperparameters"), PAIRS)
-def test_the_pure_form_is_the_same_rule(rule, reference, hyperparameters, dtype, tolerance):
-    start, loss = problem(dtype)
-    pure = [p.clone().requires_grad_() for p in start]
-    place = [p.clone().requires_grad_() for p in start]
-    optimizer = rule(place, **hyperparameters)
-    hyper = {k: torch.tensor(v, dtype=torch.float64) for k, v in optimizer.defaults.items()}
-    states = [rule.zero_state(p) for p in pure]
-    for step in range(100):
-        optimizer.zero_grad()
-        loss(place, step).backward()
-        optimizer.step()
-        gradients = torch.autograd.grad(loss(pure, step), pure)
-        for index, gradient in enumerate(gradients):
-            moved, states[index] = rule.pure(pure[index].detach(), gradient, states[index], hyper)
-            pure[index] = moved.requires_grad_()
-    for mine, theirs, state in zip(pure, place, states, strict=True):
-        assert mine.dtype == dtype
-        torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
-        assert tuple(state) == rule.state_names
-        for name, value in state.items():
-            expected = torch.as_tensor(optimizer.state[theirs][name])
-            torch.testing.assert_close(
-                value, expected, rtol=tolerance, atol=tolerance, check_dtype=False
-            )
 
 
 def test_the_table_names_every_rule():
