@@ -56,6 +56,6 @@ class Momentum(Rule):
         """Move a parameter along its buffer; the first buffer is the first gradient."""
         buffer = gradient
         if state:
-            buffer = scaled(state["momentum_buffer"], hyperparameters["momentum"]) + gradient
+            buffer = scaled(state["momentum_buffer"], hyperparameters["momentum"]).add_(gradient)
         moved = add_scaled(parameter, buffer, -hyperparameters["lr"])
         return moved, {"momentum_buffer": buffer}

@@ -32,6 +32,23 @@ def loaded(optimizer):
     return optimizer
 
 
+@pytest.mark.parametrize(("rule", "reference", "hyperparameters"), PAIRS)
+def test_groups_keep_hyperparameters_of_their_own(rule, reference, hyperparameters):
+    def run(optimizer_class, **extra):
+        parameters = [torch.tensor([1.0, 2.0], requires_grad=True) for _ in range(3)]
+        groups = [{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.5}]
+        optimizer = optimizer_class(groups, **hyperparameters, **extra)
+        for _ in range(20):
+            optimizer.zero_grad()
+            (parameters[0] ** 2 + 0.5 * parameters[1] ** 2).sum().backward()
+            optimizer.step()
+        return [p.detach() for p in parameters]
+
+    ours, theirs = run(rule), run(reference, foreach=False)
+    assert all(map(equal, ours, theirs))
+    assert torch.equal(ours[2], torch.tensor([1.0, 2.0]))  # no gradient: passed over
+
+
 WAYS = [
     pytest.param(loaded, id="load_state_dict"),
     pytest.param(copy.deepcopy, id="deepcopy"),

@@ -80,13 +80,12 @@ DTYPES += [torch.complex64, torch.complex128]
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("rule", "reference", "hyperparameters"), PAIRS)
 def test_bit_for_bit_equal_to_torch(rule, reference, hyperparameters, dtype):
-    reference_only = {"foreach": False}
+    steps = 1000 if dtype in (torch.float32, torch.float64) else 300
+    ours = trajectory(rule, hyperparameters, dtype, steps)
+    theirs = trajectory(reference, hyperparameters | {"foreach": False}, dtype, steps)
     if rule is Momentum and hyperparameters["momentum"] == 0:
         # torch keeps no buffer for momentum 0: only the parameters can be compared
-        ours = [step[:2] for step in trajectory(rule, hyperparameters, dtype, 300)]
-    else:
-        ours = trajectory(rule, hyperparameters, dtype, 300)
-    theirs = trajectory(reference, hyperparameters | reference_only, dtype, 300)
+        ours = [step[:2] for step in ours]
     assert first_difference(ours, theirs) is None
 
 
@@ -136,23 +135,6 @@ def test_a_learning_rate_off_by_one_percent_is_caught(rule, reference, hyperpara
     ours = [step[:2] for step in trajectory(rule, off, torch.float64, 1)]
     theirs = trajectory(reference, hyperparameters | {"foreach": False}, torch.float64, 1)
     assert first_difference(ours, [step[:2] for step in theirs]) == 0
-
-
-@pytest.mark.parametrize(("rule", "reference", "hyperparameters"), PAIRS)
-def test_groups_keep_hyperparameters_of_their_own(rule, reference, hyperparameters):
-    def run(optimizer_class, **extra):
-        parameters = [torch.tensor([1.0, 2.0], requires_grad=True) for _ in range(3)]
-        groups = [{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.5}]
-        optimizer = optimizer_class(groups, **hyperparameters, **extra)
-        for _ in range(20):
-            optimizer.zero_grad()
-            (parameters[0] ** 2 + 0.5 * parameters[1] ** 2).sum().backward()
-            optimizer.step()
-        return [p.detach() for p in parameters]
-
-    ours, theirs = run(rule), run(reference, foreach=False)
-    assert first_difference([ours], [theirs]) is None
-    assert torch.equal(ours[2], torch.tensor([1.0, 2.0]))  # no gradient: passed over
 
 
 @pytest.mark.parametrize(("rule", "reference", "hyperparameters"), PAIRS)
