@@ -7,7 +7,9 @@ from courses import COURSE, reproduce, write
 
 from descentlab.errors import UsageError
 from descentlab.handouts import Handout
+from pages import ROOT, blocks
 
+PAGE = ROOT / "docs/your_own_handout.md"
 HEADER = 'from descentlab.handouts import Handout\nMY = Handout("MY", "Mine")\n'
 ENTRY = '\n@{}.entry("{}", "One")\ndef one(row):\n    row.figures("x", "1", 1)\n'
 
@@ -41,6 +43,14 @@ def test_a_figure_is_held_to_its_digits(here, capsys, printed, status):
     assert reproduce(write(here, printed=printed), "--only", "MY-1") == status
     output = capsys.readouterr().out
     assert ("1/3: printed 0.334, computed 0.33333333, held to ±0.0005" in output) is (status == 1)
+
+
+def test_the_course_of_the_page_fails_with_another_figure(here, capsys):
+    (block,) = [each for each in blocks(PAGE.read_text()) if each.path]
+    assert reproduce(write(here, block.content.replace('"30.0"', '"31.0"'))) == 1
+    output = capsys.readouterr().out
+    assert "dy/dx: printed 31.0, computed 30, held to ±0.05" in output
+    assert "2 entries, 1 failed" in output
 
 
 @pytest.mark.parametrize(
