@@ -109,7 +109,6 @@ def test_imports_run_one_way():
     assert wrong_arrows(SOURCE) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a module and its chunks know each other")
 def test_there_is_no_circle_of_imports():
     assert circle(SOURCE) is None
 

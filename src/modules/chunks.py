@@ -1,24 +1,29 @@
 """Many updates in one training step, for what Lightning does around a step to be paid once."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins.precision import DoublePrecision, Precision
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ..datamodules import Chunk
 from ..internals import SPEED_TRICKS
 from ..internals.lightning import UPDATE_HOOKS, count_updates
-from ..internals.torch import CompilationError
+from ..internals.torch import (
+    CompilationError,
+    gradients_have_listeners,
+    method_of,
+    step_has_listeners,
+)
 from ..optimizers import Rule
+from .chunkable import Chunkable
 from .compiled import BLOCK, CompiledUpdates
-
-if TYPE_CHECKING:
-    from .descent_module import DescentModule
 
 Batch = tuple[Tensor, ...]
 
@@ -26,26 +31,26 @@ Batch = tuple[Tensor, ...]
 class ChunkDescent:
     """Makes one update for each batch of a chunk: what one training step for each would do.
 
-    Where nothing listens within an update, in one process and without mixed precision, gradients
-    go from `torch.autograd.grad` straight to the rule; otherwise, and at the first update of all,
-    each update is `module.descend`. Both give the same parameters bit for bit.
+    Where nothing listens within an update, nothing that makes it was changed, in one process and
+    without mixed precision, gradients go from `torch.autograd.grad` straight to the rule;
+    otherwise, and at the first update of a fit and after some parameter was frozen or thawed, each
+    update is `module.descend`. Both give the same parameters bit for bit.
 
     Args:
         module: under manual optimization.
     """
 
-    def __init__(self, module: "DescentModule") -> None:
+    def __init__(self, module: Chunkable) -> None:
         self.module = module
         self.optimizer = cast(LightningOptimizer, module.optimizers())
         self.block = 0
         self.compiled: CompiledUpdates | None = None
-        if module.compiles and isinstance(self.optimizer.optimizer, Rule):
-            self.compiled = CompiledUpdates(module, self.optimizer.optimizer)
-        elif module.compiles:
-            rank_zero_warn(
-                "model.compile = true compiles the rules of descentlab.optimizers, and "
-                f"{type(self.optimizer.optimizer).__name__} is none: its updates go uncompiled"
-            )
+        self.trainable: set[str] | None = None
+        self.moving: set[str] = set()
+        reason = _why_not_compiled(module, self.optimizer.optimizer) if module.compiles else None
+        self.compiles = module.compiles and reason is None
+        if reason is not None:
+            rank_zero_warn(f"model.compile = true: {reason}: the updates go uncompiled")
 
     def __call__(self, chunk: Chunk) -> Tensor:
         """Return the losses of the batches before their updates, detached; shape (updates,).
@@ -55,11 +60,14 @@ class ChunkDescent:
         module, stop = self.module, chunk.updates
         if module.trainer.max_steps >= 0:
             stop = min(stop, module.trainer.max_steps - module.global_step)
-        unheard = _unheard(module.trainer, module)
+        unheard = _unheard(module, self.optimizer.optimizer)
         losses: list[Tensor] = []
-        if module.global_step == 0:  # where the graph is drawn, whatever comes after
+        trainable = {name for name, p in module.named_parameters() if p.requires_grad}
+        if trainable != self.trainable:  # where the graph is drawn, and it is seen what moves
             losses.append(self._descend(chunk.rows(0, 1).batches()[0]).reshape(1))
-        if unheard and self.compiled is not None:
+            self.moving = {name for name, p in module.named_parameters() if p.grad is not None}
+            self.trainable = trainable
+        if unheard and self.compiles:
             losses += self._compiled(chunk, len(losses), stop)
         done = sum(map(len, losses))
         update = self._short() if unheard and SPEED_TRICKS else self._descend
@@ -72,10 +80,10 @@ class ChunkDescent:
         return loss.detach()
 
     def _short(self) -> Callable[[Batch], Tensor]:
-        rule = self.optimizer.optimizer
-        if not isinstance(rule, Rule):
-            return self._descend
-        slots = [(p, group) for group in rule.param_groups for p in group["params"]]
+        rule = cast(Rule, self.optimizer.optimizer)
+        slots = [
+            (p, group) for group in rule.param_groups for p in group["params"] if p.requires_grad
+        ]
         parameters = [parameter for parameter, _ in slots]
 
         def short(batch: Batch) -> Tensor:
@@ -95,8 +103,11 @@ class ChunkDescent:
         whole = len(chunk.tensors[0]) // chunk.size
         self.block = self.block or min(BLOCK, whole)  # one size for the fit: each compiles anew
         count = (min(whole, stop) - start) // self.block
-        if count < 1 or self.compiled is None:
+        if count < 1:
             return []
+        rule = cast(Rule, self.optimizer.optimizer)
+        if self.compiled is None or not self.compiled.covers(self.moving):
+            self.compiled = CompiledUpdates(self.module, rule, self.moving)
         rows = chunk.rows(start, start + count * self.block).tensors
         shape = (count, self.block, chunk.size)
         blocks = zip(*(part.reshape(*shape, *part.shape[1:]) for part in rows), strict=True)
@@ -107,21 +118,46 @@ class ChunkDescent:
                 "The updates were not compiled, and go on uncompiled: "
                 f"{' '.join(str(error).split())[:200]}"
             )
-            self.compiled = None
+            self.compiles = False
             return []
         count_updates(self.module.trainer, len(losses))
         return [losses]
 
 
-def _unheard(trainer: Trainer, module: "DescentModule") -> bool:
-    """Return whether nothing listens, and nothing else happens, within an update."""
+def _why_not_compiled(module: Chunkable, optimizer: Optimizer) -> str | None:
+    """Return why the updates of a fit cannot be compiled, or None."""
+    kind = type(optimizer).__name__
+    if not isinstance(optimizer, Rule):
+        return f"it is for the rules of descentlab.optimizers, and {kind} is none"
+    if not _steps_as_written(optimizer):
+        return f"{kind} has a step of its own"
+    if not module.descends_as_written():
+        return f"{type(module).__name__} has a descend of its own"
+    return None
+
+
+def _steps_as_written(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer is a rule, of which no more than the formula is its own."""
+    return isinstance(optimizer, Rule) and all(
+        method_of(optimizer, name) is method_of(Rule, name)
+        for name in ("step", "zero_grad", "advance", "moved")
+    )
+
+
+def _unheard(module: Chunkable, optimizer: Optimizer) -> bool:
+    """Return whether an update is as written: nothing listens, and nothing else happens in it."""
+    trainer = module.trainer
     attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     listeners: list[tuple[Any, type]] = [(module, LightningModule)]
     listeners += [(callback, Callback) for callback in attached]
     return (
         type(trainer.precision_plugin) in (Precision, DoublePrecision)
-        and trainer.world_size == 1
+        and type(trainer.strategy) is SingleDeviceStrategy
         and module.zeroes_gradients
+        and module.descends_as_written()
+        and _steps_as_written(optimizer)
+        and not step_has_listeners(optimizer)
+        and not gradients_have_listeners(p for _, p in module.named_parameters())
         and not any(_listens(one, base, hook) for one, base in listeners for hook in UPDATE_HOOKS)
     )
 

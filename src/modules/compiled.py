@@ -1,16 +1,15 @@
 """Many updates as one compiled function."""
 
+from collections.abc import Collection
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from ..optimizers import Rule
-
-if TYPE_CHECKING:
-    from .descent_module import DescentModule
+from .chunkable import Chunkable
 
 #: updates in one compiled function: more take longer to compile and gain little
 BLOCK = 50
@@ -22,7 +21,7 @@ States = dict[str, dict[str, Tensor]]
 class _Loss(nn.Module):
     """The loss of a module as its forward, which is what `functional_call` calls."""
 
-    def __init__(self, module: "DescentModule") -> None:
+    def __init__(self, module: Chunkable) -> None:
         super().__init__()
         self.module = module
 
@@ -39,21 +38,36 @@ class CompiledUpdates:
     Args:
         module: whose loss it is.
         rule: of the module's parameters.
+        moving: the names of the parameters that have gradients.
     """
 
-    def __init__(self, module: "DescentModule", rule: Rule) -> None:
+    def __init__(self, module: Chunkable, rule: Rule, moving: Collection[str]) -> None:
+        self.module = module
         self.rule = rule
+        self.group_of = self._groups(moving)
         self.parameters = {f"module.{name}": p for name, p in module.named_parameters()}
-        names = {parameter: name for name, parameter in self.parameters.items()}
-        self.group_of = {
-            names[parameter]: number
-            for number, group in enumerate(rule.param_groups)
-            for parameter in group["params"]
-        }
         updates = _updates(_Loss(module), rule, self.group_of)
         # a code object of its own for each fit: torch compiles one only eight times in a process
         updates.__code__ = updates.__code__.replace()
         self.function = torch.compile(updates, fullgraph=True, dynamic=False)
+
+    def covers(self, moving: Collection[str]) -> bool:
+        """Return whether these parameters move in the groups that they had at the beginning."""
+        return self.group_of == self._groups(moving)
+
+    def _groups(self, moving: Collection[str]) -> dict[str, int]:
+        """Return the number of the group of each parameter that moves, by its name in the loss."""
+        names = {
+            parameter: f"module.{name}"
+            for name, parameter in self.module.named_parameters()
+            if name in moving and parameter.requires_grad
+        }
+        return {
+            names[parameter]: number
+            for number, group in enumerate(self.rule.param_groups)
+            for parameter in group["params"]
+            if parameter in names
+        }
 
     def __call__(self, blocks: list[tuple[Tensor, ...]]) -> Tensor:
         """Make the updates of some blocks, and put parameters and state where the rule has them.

@@ -26,6 +26,7 @@ from ..internals.lightning import (
     set_metrics,
     with_signature,
 )
+from ..internals.torch import method_of
 from ..optimizers import GradientDescent
 from ..optimizers.resumed import configured, prefer_configured
 from .chunks import ChunkDescent
@@ -113,6 +114,13 @@ class DescentModule(LeanModule, ABC):
         self.manual_backward(loss)
         optimizer.step()
 
+    def descends_as_written(self) -> bool:
+        """Return whether `descend`, and all that it calls, is what this class has."""
+        return all(
+            method_of(self, name) is method_of(DescentModule, name)
+            for name in ("descend", "manual_backward", "backward", "optimizers")
+        )
+
     def _step_schedulers(self) -> None:
         """Step the schedulers at an epoch's end, which Lightning does in automatic runs alone."""
         if self.trainer.is_last_batch:
@@ -158,6 +166,14 @@ class DescentModule(LeanModule, ABC):
             raise UsageError(
                 f"data.chunk = {chunk} is above 1, which automatic optimization cannot do: "
                 "add --model.manual_optimization true"
+            )
+        if chunk > 1 and method_of(self, "training_step") is not method_of(
+            DescentModule, "training_step"
+        ):
+            raise UsageError(
+                f"data.chunk = {chunk} is above 1, and {type(self).__name__} has a training_step "
+                "of its own, which takes one batch: leave data.chunk out, or change descend or "
+                "loss in its place"
             )
 
     def on_train_epoch_end(self) -> None:

@@ -102,6 +102,19 @@ def test_an_epochs_checkpoint_goes_on_with_another_chunk(tmp_path):
     assert rest[2].global_step == 60
 
 
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint.*")
+@pytest.mark.parametrize("optimizer", RULES[:3])
+def test_a_compiled_run_goes_on(tmp_path, optimizer, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    whole = run(tmp_path, 1, optimizer, epochs=5)
+    keep = ModelCheckpoint(tmp_path / "part", filename="kept")
+    run(tmp_path / "part", 4, optimizer, keep, epochs=2, compile=True)
+    kept = tmp_path / "part" / "kept.ckpt"
+    rest = run(tmp_path / "rest", 4, optimizer, epochs=5, compile=True, ckpt_path=kept)
+    assert rest[0].losses == pytest.approx(whole[0].losses[24:], rel=1e-5)
+    assert rest[2].global_step == 60
+
+
 class Listener(Callback):
     """Something that looks at gradients, so that the short way must not be taken."""
 
@@ -208,6 +221,6 @@ def test_an_optimizer_that_is_no_rule_is_not_compiled_and_says_so(tmp_path):
     def sgd(params):
         return torch.optim.SGD(params, lr=0.01)
 
-    with pytest.warns(UserWarning, match="SGD is none: its updates go uncompiled"):
+    with pytest.warns(UserWarning, match="SGD is none: the updates go uncompiled"):
         compiled = run(tmp_path, 5, sgd, compile=True)
     assert same(compiled, run(tmp_path, 5, sgd))
