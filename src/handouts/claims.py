@@ -96,7 +96,8 @@ class Claims:
             for value, number in zip(values, numbers, strict=True)
         )
         held_to = ", ".join(f"±{half:.1g}" for half in dict.fromkeys(halves))
-        shown = _text(plain, min(halves))
+        full = any(half < 1e-9 * abs(value) for half, value in zip(halves, values, strict=False))
+        shown = _text(plain, full)
         return self._add(Claim(name, printed, plain, passed, tolerance, derived, shown, held_to))
 
     def agreement(
@@ -235,10 +236,10 @@ def _flat(plain: Any) -> list[float]:
     return [each for part in plain for each in _flat(part)] if isinstance(plain, list) else [plain]
 
 
-def _text(value: Any, half: float = math.inf) -> str:
-    """Return a value in words; a number in full if it is held to more than eight digits."""
+def _text(value: Any, full: bool = False) -> str:
+    """Return a value in words; its numbers to eight digits, or in full."""
     if value is None:
         return "nothing"
     if isinstance(value, float):
-        return repr(value) if half < 1e-9 * abs(value) else f"{value:.8g}"
-    return f"[{', '.join(_text(v, half) for v in value)}]" if isinstance(value, list) else value
+        return repr(value) if full else f"{value:.8g}"
+    return f"[{', '.join(_text(v, full) for v in value)}]" if isinstance(value, list) else value

@@ -104,6 +104,8 @@ def test_digits_are_compared_as_written_and_not_as_doubles():
     assert figures("17.464889526367188", 17.464889526367188).passed
     assert not figures("17.464889526367186", 17.464889526367188).passed
     assert figures("17.464889526367188", 17.464889526367188).shown == "17.464889526367188"
+    found = figures("[0.1111, 2.500e-07]", [0.11111116409301758, 2.5e-7])
+    assert found.shown == "[0.11111116, 2.5e-07]"
 
 
 def test_figures_without_a_number_are_refused():

@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def closed_form(rate: float, steps: int, horizon: int = 20) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return fit("linear_dynamics/gd_by_hand", tmp_path_factory.mktemp("by_hand"))
+def by_hand(fitted: Callable[..., Outcome]) -> Outcome:
+    return fitted("linear_dynamics/gd_by_hand")
 
 
 def test_tp_1_2a_loss_on_the_sample(by_hand: Outcome):
@@ -153,8 +154,8 @@ def structure(dot: str) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit("linear_dynamics/graph", tmp_path_factory.mktemp("graph")).folder / "graphs"
+def graph(fitted: Callable[..., Outcome]) -> Path:
+    return fitted("linear_dynamics/graph", keep=("graph_export",)).folder / "graphs"
 
 
 def test_tp_1_3_the_chain(graph: Path):

@@ -1,5 +1,6 @@
 """PS-2.1 to PS-2.4: linear regression, its losses, its best epochs and its test error."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,8 @@ def user_tensors(folder: Path) -> tuple[Tensor, Tensor, tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def ten(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return fit(TEN, tmp_path_factory.mktemp("ten"))
+def ten(fitted: Callable[..., Outcome]) -> Outcome:
+    return fitted(TEN, keep=("learning_curves",))
 
 
 @pytest.fixture(scope="module")

@@ -43,16 +43,15 @@ TRAINING = 'row.fit("--trainer.max_epochs", "1000000", "--batch_loss", "null")'
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "status", "word"),
+    ("number", "status", "word", "body"),
     [
-        (signal.SIGINT, 130, "interrupted"),
-        (signal.SIGTERM, 143, "terminated"),
-        (signal.SIGHUP, 143, "terminated"),
+        pytest.param(signal.SIGINT, 130, "interrupted", WAITING, id="SIGINT-waiting"),
+        pytest.param(signal.SIGINT, 130, "interrupted", TRAINING, id="SIGINT-training"),
+        pytest.param(signal.SIGTERM, 143, "terminated", TRAINING, id="SIGTERM-training"),
+        pytest.param(signal.SIGHUP, 143, "terminated", WAITING, id="SIGHUP-waiting"),
     ],
-    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
-@pytest.mark.parametrize("body", [WAITING, TRAINING], ids=["waiting", "training"])
-def test_a_signal_ends_it_at_once(tmp_path, body, number, status, word):
+def test_a_signal_ends_it_at_once(tmp_path, number, status, word, body):
     (tmp_path / "slow.py").write_text(COURSE.replace("{body}", body))
     (tmp_path / "tmp").mkdir()
     process = subprocess.Popen(

@@ -118,37 +118,37 @@ def test_graphs_are_pictures(whole):
 
 
 @pytest.mark.parametrize("momentum", MOMENTA)
-def test_ps_2_5_equals_a_plain_loop_of_torch(whole, momentum):
+def test_ps_2_5_equals_a_plain_loop_of_torch(fitted, momentum):
     x, y = (each.float() for each in diabetes())
     rows = split(len(x))["train"]
     data = {"train": (x[rows], y[rows])}
 
     def same(**wrong):
         plain = autograd_loop(data, 50, **{"rate": 0.001, "momentum": float(momentum), **wrong})
-        found = run.parameters()
-        equal = torch.equal(found["slope"], plain.slope) and torch.equal(found["bias"], plain.bias)
-        return equal and run.losses() == plain.losses
+        slope, bias = run.theta("slope"), run.theta("bias")
+        equal = torch.equal(slope, plain.slope) and torch.equal(bias, plain.bias)
+        return equal and run.losses == plain.losses
 
-    run = whole.fit("linear_regression/momentum_by_hand", "--model.optimizer.momentum", momentum)
-    assert run.parameters()["slope"].shape == (50, 1)
+    run = fitted("linear_regression/momentum_by_hand", "--model.optimizer.momentum", momentum)
+    assert run.theta("slope").shape == (50, 1)
     assert same()
     assert not same(rate=0.00101)
     assert not same(momentum=0.99 * float(momentum) or 0.01)
 
 
-def test_ps_2_5_more_momentum_is_faster_at_the_start(whole):
+def test_ps_2_5_more_momentum_is_faster_at_the_start(fitted):
     flag = "--model.optimizer.momentum"
     first = [
-        whole.fit("linear_regression/momentum_by_hand", flag, each).set_losses("train")[1]
+        fitted("linear_regression/momentum_by_hand", flag, each).curve("loss/train")[0]
         for each in MOMENTA
     ]
     assert first == sorted(first, reverse=True)
     assert len(set(first)) == len(MOMENTA)
 
 
-def test_di_12_is_measured_on_20_fits_that_equal_a_plain_loop(whole):
+def test_di_12_is_measured_on_20_fits_that_equal_a_plain_loop(whole, fitted):
     losses = [
-        whole.fit("two_layer_net", "--seed_everything", str(seed), *ONLY_THE_LOSSES).losses()
+        fitted("two_layer_net", "--seed_everything", str(seed), *ONLY_THE_LOSSES).losses
         for seed in range(20)
     ]
     assert losses[7] == network_loop(7)[1]
