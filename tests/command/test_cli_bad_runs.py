@@ -70,11 +70,11 @@ def test_parameters_alone_can_be_tested_and_not_resumed(refused, wrong, command)
     [
         (
             ("--model.optimizer", "descentlab.optimizers.Adam"),
-            "the checkpoint is of an optimizer with lr, and Adam has betas, eps, lr: configure",
+            "optimizer GradientDescent(lr), and Adam(lr, betas, eps) is configured: ",
         ),
         (
             ("--model.optimizer", "Momentum"),
-            "the checkpoint is of an optimizer with lr, and Momentum has lr, momentum: configure",
+            "optimizer GradientDescent(lr), and Momentum(lr, momentum) is configured: ",
         ),
         (("--model.features", "3"), "features=3 was given, and the data have 1 columns"),
         (("--data.batch_size", "7"), "made with batch_size = 32, this run has batch_size = 7"),
