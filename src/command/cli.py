@@ -168,6 +168,9 @@ class DescentCLI(LightningCLI):
         self, klass: type, subcommand: str, **kwargs: Any
     ) -> LightningArgumentParser:
         """Add what one command alone has: the instruments of `fit`, the run of an evaluation."""
+        asked = self.words[0] if self.words else ""
+        if asked in ABOUT and subcommand != asked:  # none of its flags can be given
+            return self.init_parser(description=kwargs["description"])
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand in EVALUATIONS:
             parser.add_argument("--run", type=str | None, default=None, help=RUN_HELP)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import yaml
+from lightning.pytorch.cli import LightningCLI
 
 from descentlab import __version__
 from descentlab.command.cli import INSTRUMENTS
@@ -25,6 +26,23 @@ def test_the_program_says_what_it_does(command, words):
     assert "--version" in text
     assert all(f" {name} " in text for name in COMMANDS)
     assert max(map(len, outcome.out.split("\n"))) <= 100
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_waits_for_the_flags_of_another(command, monkeypatch, name):
+    made = []
+    original = LightningCLI._prepare_subcommand_parser
+
+    def counted(self, kind, subcommand, **more):
+        made.append(subcommand)
+        return original(self, kind, subcommand, **more)
+
+    monkeypatch.setattr(LightningCLI, "_prepare_subcommand_parser", counted)
+    assert command(name, "--help").status == 0
+    assert made == [name]
+    made.clear()
+    assert command("--help").status == 0
+    assert made == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
