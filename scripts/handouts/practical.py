@@ -6,11 +6,11 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from descentlab.datamodules import initial_states
 from descentlab.demonstrations.tensors import ACCELERATORS, NOT_PRESENT, devices_present
 from descentlab.drawing.curves import batch_loss_figure, learning_curve_figure
 from descentlab.drawing.graphs import to_png, to_svg
 from descentlab.handouts import Finished, Handout, Row, edge_text, node_text
+from descentlab.objectives import initial_states
 from handouts.pictures import beside_each_other, stable_rates_figure
 
 PRACTICAL = Handout(

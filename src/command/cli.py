@@ -192,11 +192,14 @@ class DescentCLI(LightningCLI):
             fallback = config.model.class_path.rsplit(".", 1)[-1]
             logger.init_args.name = experiment(self.configs) or fallback
         arguments = config.data.get("init_args", {}) if config.get("data") else {}
-        for key in ("x_path", "y_path"):
+        for key in ("x_path", "y_path", "path"):
             if arguments.get(key):  # `test --run` may be called from another folder
-                arguments[key] = os.path.abspath(arguments[key])
+                arguments[key] = os.path.abspath(os.path.expanduser(arguments[key]))
                 if "source" in arguments:
                     arguments["source"] = "files"  # as the paths imply, for the record
+        for key in ("run", "ckpt_path"):
+            if config.get(key):
+                config[key] = os.path.expanduser(config[key])
 
     def instantiate_classes(self) -> None:
         """Make model, data and trainer; what is wrong with a value is said in one sentence."""

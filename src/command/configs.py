@@ -26,7 +26,7 @@ def find(name: str) -> Path:
     Raises:
         UsageError: if there is neither, or what is there is no config.
     """
-    for candidate in (Path(name), FOLDER / name, FOLDER / f"{name}.yaml"):
+    for candidate in (Path(name).expanduser(), FOLDER / name, FOLDER / f"{name}.yaml"):
         if candidate.is_file():
             _check(candidate)
             return candidate

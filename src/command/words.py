@@ -78,7 +78,7 @@ def _expand_run(words: list[str]) -> list[str]:
         if flag == "--run" and words[0] in EVALUATIONS:
             if not value or value.startswith("--"):
                 raise UsageError("--run: give the folder of a run, as `fit` named it at its end")
-            config = Run(Path(value)).config
+            config = Run(Path(value).expanduser()).config
             if not config.is_file():
                 raise UsageError(
                     f"--run {value}: there is no run ({config} is missing): give the folder that "

@@ -1,7 +1,8 @@
 """Loaders and DataModules: where batches come from."""
 
-from .files import read_tensor, regression_pair
-from .initial_states import InitialStates, initial_states
+from .csv_layout import CsvFlags
+from .files import read_tensor
+from .initial_states import InitialStates
 from .points import Grid, Points
 from .random_batch import RandomBatch
 from .regression_data import RegressionData
@@ -13,6 +14,7 @@ from .tensor_loader import Chunk, TensorLoader, permutation, shard
 
 __all__ = [
     "Chunk",
+    "CsvFlags",
     "Grid",
     "InitialStates",
     "Line",
@@ -25,11 +27,9 @@ __all__ = [
     "Steps",
     "TensorLoader",
     "diabetes",
-    "initial_states",
     "noisy_line",
     "permutation",
     "read_tensor",
-    "regression_pair",
     "shard",
     "split_rows",
 ]

@@ -2,30 +2,13 @@
 
 import math
 
-import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from ..objectives import initial_states
+from .precision import cast
 from .resumable import ResumableData
 from .tensor_loader import TensorLoader
-
-
-def initial_states(n: int, mean: float, std: float, seed: int) -> Tensor:
-    r"""Draw initial states from a normal distribution.
-
-    .. math:: x_0^{(i)} = \mu + \sigma z_i, \qquad z_i \sim \mathcal{N}(0, 1)
-
-    Args:
-        n: how many.
-        mean: their mean, mu.
-        std: their standard deviation, sigma.
-        seed: of a generator of its own, so that no other draw changes them.
-
-    Returns:
-        The states, shape (n,), float64.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return mean + std * torch.randn(n, generator=generator, dtype=torch.float64)
 
 
 class InitialStates(ResumableData):
@@ -64,7 +47,7 @@ class InitialStates(ResumableData):
             stage: `fit`, `validate`, `test` or `predict`; all get the same states.
         """
         super().setup(stage)
-        self.x0 = initial_states(self.n, self.mean, self.std, self.seed).to(self.dtype)
+        self._draw()
 
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
         """Take back the seed of the run that goes on, and with it the states.
@@ -73,7 +56,11 @@ class InitialStates(ResumableData):
             state_dict: what `state_dict` returned.
         """
         super().load_state_dict(state_dict)
-        self.x0 = initial_states(self.n, self.mean, self.std, self.seed).to(self.dtype)
+        self._draw()
+
+    def _draw(self) -> None:
+        drawn = initial_states(self.n, self.mean, self.std, self.seed)
+        self.x0 = cast("the initial states", drawn, self.dtype)
 
     def train_dataloader(self) -> TensorLoader:
         """Return the mini-batch: one update per epoch."""

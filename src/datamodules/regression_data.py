@@ -1,22 +1,28 @@
-"""Inputs and targets of a regression: real data, a generated line, or the user's files."""
+"""Inputs and targets of a regression: real data, a generated line, or the user's own."""
 
-from typing import Literal
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ..errors import UsageError
 from ..runs.folder import Run
-from .files import regression_pair
+from .csv_layout import CsvFlags
+from .kept_rows import known_of, rows_added
+from .precision import cast
+from .regression_rows import RegressionRows
+from .regression_source import RegressionSource
 from .resumable import ResumableData
-from .sources import Line, diabetes, noisy_line
+from .sources import Line
 from .splits import check_fractions, split_rows
 from .tensor_loader import TensorLoader
 
 WHOLE = (
     2**18
 )  # rows in a batch of an evaluation: one batch for most data, and bounded memory for all
-STANDARD_LINE = Line()
 
 
 class RegressionData(ResumableData):
@@ -24,14 +30,24 @@ class RegressionData(ResumableData):
 
     Batches are pairs (X, y) of shapes (B, d) and (B,), float64 under `--trainer.precision 64-true`
     and float32 otherwise. Training batches are shuffled; validation gives the whole training set
-    and the whole validation set, the test is the whole test set, and prediction all rows in the
-    order of the source.
+    and the whole validation set, the test is the whole test set. Prediction gives (X,) alone, all
+    rows in the order of the source: it needs no targets.
+
+    A run keeps a digest of its rows: who resumes or tests it with other data is told so.
 
     Args:
         source: `diabetes`, `line`, or `files`; `files` is implied by the paths.
-        x_path: inputs, a `.pt`, `.npy` or `.csv` file of shape (N,), (N, 1) or (N, d).
+        x_path: inputs, a `.pt`, `.npy`, `.csv` or `.parquet` file of shape (N,), (N, 1) or (N, d).
         y_path: targets, the same kinds of file, of shape (N,) or (N, 1).
-        column: the column of the diabetes data.
+        path: inputs and targets in one `.csv` or `.parquet` file.
+        target: the column of `path` that holds the targets.
+        features: the columns of `path` that are inputs, a list or names with commas between; all
+            but the target where they are left out.
+        header: whether a first line of numbers of a CSV file is a heading.
+        index: whether the first column of a CSV file holds row labels, which are dropped.
+        separator: of a CSV file: comma, semicolon, tab or space.
+        decimal: the decimal sign of a CSV file.
+        column: the column of the diabetes data; bmi where it is left out.
         line: slope, bias, noise, size and seed of the generated line.
         batch_size: rows in a training batch; more than there are gives one batch.
         split: fractions for training, validation and test; None trains on all rows, and then there
@@ -40,6 +56,8 @@ class RegressionData(ResumableData):
         chunk: how many batches a training step gets at once, and updates by, under manual
             optimization; the updates are the same, and what Lightning does around a step is paid
             once for all of them.
+        x: inputs as a tensor, from Python.
+        y: targets as a tensor, from Python.
 
     Attributes:
         features: the number of columns of X; there after `setup`.
@@ -57,41 +75,48 @@ class RegressionData(ResumableData):
         source: Literal["diabetes", "line", "files"] = "diabetes",
         x_path: str | None = None,
         y_path: str | None = None,
-        column: str = "bmi",
-        line: Line = STANDARD_LINE,
+        path: str | None = None,
+        target: str | None = None,
+        features: list[str] | str | None = None,
+        header: bool | None = None,
+        index: bool | None = None,
+        separator: str | None = None,
+        decimal: str | None = None,
+        column: str | None = None,
+        line: Line | None = None,
         batch_size: int = 32,
         split: tuple[float, float, float] | None = (0.8, 0.1, 0.1),
         random_state: int = 42,
         chunk: int = 1,
+        x: Tensor | None = None,
+        y: Tensor | None = None,
     ) -> None:
         super().__init__()
-        if x_path is not None or y_path is not None:
-            source = "files"
-        if source == "files" and (x_path is None or y_path is None):
-            missing = "x_path" if x_path is None else "y_path"
-            raise UsageError(f"{missing} is missing: data from files need both x_path and y_path")
-        if batch_size < 1:
-            raise UsageError(f"batch_size = {batch_size} is below 1: give 1 or more")
+        for name, value in (("batch_size", batch_size), ("chunk", chunk)):
+            if value < 1:
+                raise UsageError(f"{name} = {value} is below 1: give 1 or more")
         if split is not None:
             check_fractions(split)
-        self.source = source
-        self.x_path, self.y_path = x_path, y_path
-        self.column = column
-        self.line = line
-        if chunk < 1:
-            raise UsageError(f"chunk = {chunk} is below 1: give 1 or more")
+        names = features.split(",") if isinstance(features, str) else features
+        inputs = None if names is None else [name.strip() for name in names]
+        csv = CsvFlags(header, index, separator, decimal)
+        self.source = RegressionSource(
+            source, x_path, y_path, path, target, inputs, csv, column, line, x, y
+        )
         self.batch_size = batch_size
         self.chunk = chunk
         self.split = split
         self.random_state = random_state
-        self._sets: dict[str, tuple[Tensor, Tensor]] = {}
-        self._read: tuple[Tensor, Tensor] | None = None  # by prepare_data, until setup
+        self._sets: dict[str, tuple[Tensor, ...]] = {}
+        self._read: RegressionRows | None = None  # by prepare_data, until setup
+        self._record: dict[str, Any] = {}  # of the rows at hand
+        self._kept: dict[str, Any] = {}  # of a run that goes on, or is evaluated: its `split.pt`
 
     def prepare_data(self) -> None:
         """Read and look at the data once, before anything is made for a run; `setup` takes it."""
-        if self._read is None and not self._sets:
-            self._read = self._pair()
-            self.indices = self._split_of(len(self._read[0]))
+        if self._read is None and not self._sets and not self._stage("predict"):
+            self._read = self._told(self.source.rows(self._columns))
+            self.indices = self._indices_of(self._read)
 
     def setup(self, stage: str) -> None:
         """Cast and split the data; in `fit`, keep the split in the run's folder.
@@ -100,12 +125,44 @@ class RegressionData(ResumableData):
             stage: `fit`, `validate`, `test` or `predict`.
         """
         super().setup(stage)
-        if self._sets and self._sets["train"][0].dtype != self.dtype:
+        if self._sets and next(iter(self._sets.values()))[0].dtype != self.dtype:
             self._sets = {}  # they were cast for another trainer
-        self.prepare_data()
         self._have("all" if stage == "predict" else "train")
-        self.features = self._sets["train"][0].shape[1]
+        self.features = next(iter(self._sets.values()))[0].shape[1]
         if stage == "fit":
+            self._keep_split()
+
+    def hold_to(self, kept: Mapping[str, Any]) -> None:
+        """Keep to the rows and the split of a run that goes on or is evaluated.
+
+        Args:
+            kept: what its `split.pt` holds: `data`, what is known of its rows, and the row numbers
+                of each set, which follow from it where they are left out.
+
+        Raises:
+            UsageError: the data at hand are others, or the split is.
+        """
+        known = kept.get("data")
+        if not known or known == self._kept.get("data"):
+            return
+        self._kept = dict(kept)
+        if known != self._record and (self._sets or self._read):
+            self._sets, self._read = {}, None
+            self._have("all" if self._stage("predict") else "train")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the loader, and what is known of the rows, for a checkpoint."""
+        return {**super().state_dict(), "data": self._record}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of the loader back, and keep to the rows of the run.
+
+        Args:
+            state_dict: what `state_dict` returned.
+        """
+        super().load_state_dict(state_dict)
+        self.hold_to({"data": state_dict.get("data")})
+        if self._stage("fit"):
             self._keep_split()
 
     def train_dataloader(self) -> TensorLoader:
@@ -127,7 +184,7 @@ class RegressionData(ResumableData):
 
     def test_dataloader(self) -> TensorLoader:
         """Return the whole test set; without a split all rows, which is no held-out set."""
-        return self._whole("test" if self.split else "train")
+        return self._whole("test" if "test" in self._sets else "train")
 
     def predict_dataloader(self) -> TensorLoader:
         """Return all rows in the order of the source; after another stage it is read again."""
@@ -137,37 +194,69 @@ class RegressionData(ResumableData):
     def _whole(self, name: str) -> TensorLoader:
         return TensorLoader(*self._sets[name], batch_size=WHOLE)
 
-    def _pair(self) -> tuple[Tensor, Tensor]:
-        if self.x_path is not None and self.y_path is not None:
-            return regression_pair(self.x_path, self.y_path)
-        return noisy_line(self.line) if self.source == "line" else diabetes(self.column)
+    def _stage(self, name: str) -> bool:
+        return self.trainer is not None and self.trainer.state.fn == name
 
-    def _split_of(self, rows: int) -> dict[str, Tensor]:
-        if self.split is None:
-            return {"train": torch.arange(rows)}
-        return split_rows(rows, self.split, self.random_state)
+    @property
+    def _columns(self) -> list[str] | None:
+        """The names of the columns that the run was trained on."""
+        columns: list[str] | None = self._kept.get("data", {}).get("columns")
+        return columns
+
+    @staticmethod
+    def _told(rows: RegressionRows) -> RegressionRows:
+        for remark in rows.remarks:
+            _say(remark)
+        return rows
+
+    def _indices_of(self, rows: RegressionRows) -> dict[str, Tensor]:
+        """Return the row numbers of each set: those of the run, where it goes on."""
+        own = known_of(rows, self.split, self.random_state)
+        kept = self._kept.get("data")
+        if kept is not None and (self.split is not None or self._stage("fit")):
+            added = rows_added(kept, own, rows, self.source.where)
+            if added:
+                _say(
+                    f"{self.source.where}: the last {added} of {own['rows']} rows are new to the "
+                    "run, and are left out"
+                )
+            own = kept
+        elif kept is not None and (kept["digest"], kept["rows"]) != (own["digest"], own["rows"]):
+            _say(f"{self.source.where}: all {own['rows']} rows, which are not those of the run")
+        self._record = own
+        sets = {name: part for name, part in self._kept.items() if name != "data"}
+        if own is kept and sets:
+            return sets
+        if own["split"] is None:
+            return {"train": torch.arange(own["rows"])}
+        return split_rows(own["rows"], tuple(own["split"]), own["random_state"])
 
     def _have(self, name: str) -> None:
         """Cast the data and give each set its rows, unless that is done.
 
-        With a split, `all` is kept only where it is asked for. Inputs come first and then targets,
-        so that the rows of a mapped file are let go in between.
+        Inputs come first and then targets, so that the rows of a mapped file are let go in between.
         """
         if name in self._sets:
             return
-        x, y = self._read or self._pair()
-        self._read = None
-        whole = name == "all" or not self.split
-        inputs = self._parts(_cast("the inputs", x, self.dtype), whole)
+        if name == "all":
+            x = self._told(self.source.inputs(self._columns)).x
+            self._sets["all"] = (cast("the inputs", x, self.dtype),)
+            return
+        self.prepare_data()
+        rows, self._read = self._read, None
+        assert rows is not None  # prepare_data reads them
+        x, y = rows.x, rows.targets
+        del rows
+        inputs = self._parts(cast("the inputs", x, self.dtype))
         del x
-        targets = self._parts(_cast("the targets", y, self.dtype), whole)
+        targets = self._parts(cast("the targets", y, self.dtype))
         self._sets = {name: (inputs[name], targets[name]) for name in inputs}
 
-    def _parts(self, tensor: Tensor, whole: bool) -> dict[str, Tensor]:
-        parts = {"all": tensor} if whole else {}
-        for name, rows in self.indices.items():
-            parts[name] = tensor[rows] if self.split else tensor
-        return parts
+    def _parts(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Return the rows of each set; all of them without a copy."""
+        if list(self.indices) == ["train"]:
+            return {"train": tensor[: len(self.indices["train"])]}
+        return {name: tensor[rows] for name, rows in self.indices.items()}
 
     def _keep_split(self) -> None:
         trainer = self.trainer
@@ -176,15 +265,9 @@ class RegressionData(ResumableData):
         place = Run.of(trainer).split  # asks all ranks for the folder
         if trainer.is_global_zero:
             place.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(self.indices, place)
+            torch.save({**self.indices, "data": self._record}, place)
 
 
-def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Cast without a copy where none is needed; refuse what would become infinite."""
-    if tensor.dtype == torch.float64 and dtype == torch.float32:
-        least, most = tensor.aminmax()
-        if max(-least, most) > torch.finfo(dtype).max:
-            raise UsageError(
-                f"{name} hold values too large for float32: use --trainer.precision 64-true"
-            )
-    return tensor.to(dtype)
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

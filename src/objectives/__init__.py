@@ -3,7 +3,7 @@
 from .check import Comparison, compare, disagreements
 from .dot_product import ExpDot, LogDot
 from .elementwise import CubicMinusSquare, MeanLog
-from .linear_dynamics import LinearDynamicsLoss, linear_dynamics_loss, roll_out
+from .linear_dynamics import LinearDynamicsLoss, initial_states, linear_dynamics_loss, roll_out
 from .objective import Objective
 from .pointwise import Rational, Sigmoid, SineWithConstant, sine_with_constant
 from .quadratic import QuadraticWithLinear, Square, SquaredNorm
@@ -29,6 +29,7 @@ __all__ = [
     "WavyKink",
     "compare",
     "disagreements",
+    "initial_states",
     "linear_dynamics_loss",
     "roll_out",
     "sine_with_constant",

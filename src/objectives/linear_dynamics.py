@@ -14,6 +14,24 @@ Memory = Literal["full", "checkpointed"]
 """What backward finds remembered: every time step, or the square root of their number."""
 
 
+def initial_states(n: int, mean: float, std: float, seed: int) -> Tensor:
+    r"""Draw initial states from a normal distribution.
+
+    .. math:: x_0^{(i)} = \mu + \sigma z_i, \qquad z_i \sim \mathcal{N}(0, 1)
+
+    Args:
+        n: how many.
+        mean: their mean, mu.
+        std: their standard deviation, sigma.
+        seed: of a generator of its own, so that no other draw changes them.
+
+    Returns:
+        The states, shape (n,), float64.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return mean + std * torch.randn(n, generator=generator, dtype=torch.float64)
+
+
 def f(x: Tensor, theta: Tensor) -> Tensor:
     r"""Move every state by one time step: :math:`x_{t+1} = x_t + \theta`."""
     return x + theta
@@ -131,8 +149,7 @@ class LinearDynamicsLoss(Objective):
     def _initial_states(self) -> Tensor:
         if self.states is not None:
             return torch.tensor(self.states, dtype=torch.float64)
-        generator = torch.Generator().manual_seed(self.seed)
-        return self.mean + self.std * torch.randn(self.n, generator=generator).double()
+        return initial_states(self.n, self.mean, self.std, self.seed)
 
     def value(self, theta: Tensor) -> Tensor:
         """Return the loss, by calling `f` T times."""

@@ -113,6 +113,7 @@ class Evaluation:
         Raises:
             UsageError: if the run holds no such parameters.
         """
+        hold_to_rows_of(run, self.data)
         found = {name: run.checkpoints / f"{name}.ckpt" for name in ("last", "best")}
         found = {name: path for name, path in found.items() if path.is_file()}
         if not found:
@@ -182,6 +183,28 @@ class Evaluation:
             for tag in tags
         ]
         return "\n" + "\n".join(lines)
+
+
+def hold_to_rows_of(run: Run, data: LightningDataModule | None) -> None:
+    """Hand the row numbers that a run kept to data that can keep to them.
+
+    Args:
+        run: whose `split.pt` is read, where there is one.
+        data: its `hold_to` is called, where it has one.
+
+    Raises:
+        UsageError: if `split.pt` is damaged, or the data are not those of the run.
+    """
+    hold_to = getattr(data, "hold_to", None)
+    if hold_to is None or not run.split.is_file():
+        return
+    try:
+        kept = torch.load(run.split, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything for a file that it did not write
+        raise UsageError(
+            f"{run.split} is damaged: which rows were trained on is not known"
+        ) from error
+    hold_to(kept)
 
 
 def _after_epoch(run: Run, epoch: int) -> dict[str, Tensor]:

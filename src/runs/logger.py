@@ -48,7 +48,9 @@ class RunLogger(TensorBoardLogger):
         for key, part in (("name", name), ("version", str(version))):
             if Path(part).is_absolute() or ".." in Path(part).parts:
                 raise UsageError(f"{key} = {part} is outside save_dir = {save_dir}: give a name")
-        super().__init__(save_dir, name=name, version=version, default_hp_metric=False)
+        super().__init__(
+            Path(save_dir).expanduser(), name=name, version=version, default_hp_metric=False
+        )
         self._number = version
         self._writing = False
         self._new_parents: list[Path] = []

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..modules.descent_module import DescentModule, set_names
-from ..runs.evaluation import plain_trainer, read_checkpoint
+from ..runs.evaluation import hold_to_rows_of, plain_trainer, read_checkpoint
 from ..runs.folder import Run
 from .data import seeded
 from .members import Members, Plan
@@ -63,6 +63,7 @@ class MemberEvaluation:
                 f"--epoch {epoch}: of the members of a sweep the last and the best parameters are "
                 "kept: leave --epoch out"
             )
+        hold_to_rows_of(run, self.data)
         members, groups = results_in(run, self.plan)
         measured = {
             member: columns

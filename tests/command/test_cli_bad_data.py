@@ -9,7 +9,8 @@ import torch
 import yaml
 from command_line import YOUR_DATA
 
-from descentlab.datamodules import RegressionData, regression_data
+from descentlab.datamodules import Line, RegressionData, noisy_line, regression_source
+from descentlab.datamodules.regression_rows import RegressionRows
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +120,11 @@ def test_a_batch_larger_than_the_data_is_one_batch(command, here):
 def test_data_are_read_once_for_training_and_test_and_again_for_all_rows(monkeypatch):
     reads = []
 
-    def counted(*paths):
-        reads.append(paths)
-        return regression_data.noisy_line(regression_data.STANDARD_LINE)
+    def counted(x_path, y_path, *_):
+        reads.append((x_path, y_path))
+        return RegressionRows(*noisy_line(Line()))
 
-    monkeypatch.setattr(regression_data, "regression_pair", counted)
+    monkeypatch.setattr(regression_source, "from_two_files", counted)
     data = RegressionData(x_path="a", y_path="b")
     data.prepare_data()
     data.prepare_data()
@@ -131,8 +132,8 @@ def test_data_are_read_once_for_training_and_test_and_again_for_all_rows(monkeyp
         data.prepare_data()
         data.setup(stage)
     assert reads == [("a", "b")]
-    data.setup("predict")  # all rows in their order, which were let go when they were split
-    assert reads == 2 * [("a", "b")]
+    data.setup("predict")  # all inputs in their order, which were let go when they were split
+    assert reads == [("a", "b"), ("a", None)]
 
 
 def test_setup_alone_reads_too_as_other_processes_do():

@@ -113,14 +113,53 @@ def test_bad_line(option, message):
         ({"split": (0.8, 0.2)}, "three fractions above 0"),
         ({"split": (float("nan"), 0.5, 0.5)}, "three fractions above 0"),
         ({"split": (float("inf"), 0.5, 0.5)}, "adds to inf"),
-        ({"source": "files"}, "x_path is missing"),
-        ({"x_path": "X.pt"}, "y_path is missing: data from files need both"),
-        ({"y_path": "y.pt"}, "x_path is missing"),
+        ({"chunk": 0}, "chunk = 0 is below 1"),
+        ({"separator": "%"}, "separator = '%': give comma, semicolon, tab, space"),
+        ({"decimal": ";"}, "decimal = ';': give"),
+        ({"separator": ",", "decimal": ","}, "separator and decimal are both a comma"),
+        ({"path": "a.csv", "x_path": "X.pt"}, "path beside x_path and y_path: give the data in"),
+        ({"path": "a.csv", "x": torch.ones(3)}, "path beside x and y: give the data in one way"),
     ],
 )
 def test_bad_argument(option, message):
     with pytest.raises(UsageError, match=message):
         RegressionData(**option)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"source": "files"}, "x_path is missing"),
+        ({"x_path": "X.pt"}, "y_path is missing: data from files need both"),
+        ({"y_path": "y.pt"}, "x_path is missing"),
+        ({"x": torch.ones(12)}, "x and y belong together"),
+        ({"x": torch.ones(12), "y": torch.ones(13)}, "x has 12 rows and y has 13"),
+        ({"x": torch.ones(12), "y": torch.ones(12, 2)}, r"y has shape \(12, 2\)"),
+        ({"x": [1.0] * 12, "y": torch.ones(12)}, "x is not a tensor of real numbers"),
+        ({"x": torch.ones(12) * 1j, "y": torch.ones(12)}, "x is not a tensor of real numbers"),
+        ({"x": torch.ones(12), "y": torch.ones(12), "column": "bp"}, "column is for the diabetes"),
+        ({"column": "bmi", "source": "line"}, "column is for the diabetes data, and has no effect"),
+        ({"line": Line()}, "line is for source line, and has no effect on source diabetes"),
+        ({"target": "a"}, "target is for data of one file"),
+        ({"features": "a"}, "features is for data of one file"),
+        ({"header": True}, "header is for CSV files, and has no effect on source diabetes"),
+        ({"x_path": "X.pt", "y_path": "y.npy", "index": False}, "index is for CSV files"),
+        ({"x_path": "X.pt", "y_path": "y.npy", "column": "b"}, "has no effect on X.pt with y.npy"),
+    ],
+)
+def test_what_is_missing_or_without_effect_is_refused(option, message):
+    with pytest.raises(UsageError, match=message):
+        RegressionData(**option).prepare_data()
+
+
+@pytest.mark.parametrize("shape", [(20,), (20, 1), (20, 3)])
+def test_tensors_are_data_too(shape):
+    x, y = torch.randn(shape), torch.randn(20, 1)
+    data = ready(x=x, y=y)
+    rows = split_rows(20, (0.8, 0.1, 0.1), 42)["test"]
+    ((got_x, got_y),) = data.test_dataloader()
+    assert torch.equal(got_x, x.reshape(20, -1)[rows])
+    assert torch.equal(got_y, y[rows, 0])
 
 
 def test_fewer_than_ten_rows_with_a_split():
@@ -145,9 +184,8 @@ def test_loaders_hold_the_rows_of_the_split():
         ((got_x, got_y),) = loader
         assert torch.equal(got_x, x[sets[name]])
         assert torch.equal(got_y, y[sets[name]])
-    ((got_x, got_y),) = data.predict_dataloader()
+    ((got_x,),) = data.predict_dataloader()
     assert torch.equal(got_x, x)
-    assert torch.equal(got_y, y)
     train = data.train_dataloader()
     assert train.shuffle
     assert train.seed == 3
@@ -169,7 +207,7 @@ def test_without_a_split_all_rows_train_and_test():
 
 def test_whole_sets_come_in_batches_of_bounded_size():
     data = ready("line", line=Line(size=WHOLE + 1), split=None)
-    assert [len(y) for _, y in data.predict_dataloader()] == [WHOLE, 1]
+    assert [len(x) for (x,) in data.predict_dataloader()] == [WHOLE, 1]
 
 
 def test_setup_twice_gives_the_same():
@@ -189,10 +227,14 @@ def test_files_are_implied_by_their_paths(tmp_path, dtype):
     torch.save(x, tmp_path / "X.pt")
     torch.save(y, tmp_path / "y.pt")
     data = ready("line", x_path=str(tmp_path / "X.pt"), y_path=str(tmp_path / "y.pt"))
-    ((got_x, got_y),) = data.predict_dataloader()
-    assert got_x.dtype == got_y.dtype == torch.float32
+    ((got_x,),) = data.predict_dataloader()
+    assert got_x.dtype == torch.float32
     assert torch.equal(got_x, x.float()[:, None])
-    assert torch.equal(got_y, y.float())
+    train_x, train_y = data.train_dataloader().tensors
+    assert train_x.dtype == train_y.dtype == torch.float32
+    rows = data.indices["train"]
+    assert torch.equal(train_x, x.float()[rows][:, None])
+    assert torch.equal(train_y, y.float()[rows])
 
 
 class Still(LightningModule):
@@ -233,6 +275,8 @@ def test_the_split_is_kept_in_the_run(tmp_path):
     data = RegressionData("line", line=Line(size=30))
     trainer, _ = trained(tmp_path, data)
     kept = torch.load(f"{trainer.log_dir}/split.pt")
+    known = kept.pop("data")
+    assert (known["rows"], known["split"], known["random_state"]) == (30, [0.8, 0.1, 0.1], 42)
     assert {name: rows.tolist() for name, rows in kept.items()} == {
         name: rows.tolist() for name, rows in split_rows(30, (0.8, 0.1, 0.1), 42).items()
     }

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from descentlab import datamodules
-from descentlab.datamodules import InitialStates, Steps, initial_states
+from descentlab.datamodules import InitialStates, Steps
 from descentlab.errors import UsageError
+from descentlab.objectives import LinearDynamicsLoss, initial_states
 
 
 def states(seed, **options):
@@ -35,6 +36,13 @@ def test_states_have_their_mean_and_standard_deviation():
     assert abs(x0.mean() - 3) < 5 * 2 / n**0.5
     assert abs(x0.std() - 2) < 5 * 2 / (2 * n) ** 0.5
     assert torch.equal(x0, 3 + 2 * initial_states(n, mean=0.0, std=1.0, seed=0))
+
+
+@pytest.mark.parametrize("seed", [0, 42])
+def test_the_objective_draws_the_states_that_the_data_draw(seed):
+    data = states(seed, n=1024)
+    assert torch.equal(LinearDynamicsLoss(n=1024, seed=seed).x0.float(), data.x0)
+    assert not torch.equal(LinearDynamicsLoss(n=1024, seed=seed + 1).x0.float(), data.x0)
 
 
 def test_every_loader_of_initial_states_is_the_one_batch():

@@ -1,0 +1,86 @@
+"""What a run keeps of the rows that it was trained on, so that others are not taken for them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from .regression_rows import RegressionRows
+
+#: values whose digest is taken at once
+AT_ONCE = 2**20
+
+
+def digest_of(x: Tensor, y: Tensor) -> str:
+    """Return a digest of rows, the same whatever type or file they came in.
+
+    Args:
+        x: shape (N, d).
+        y: shape (N,).
+
+    >>> x, y = torch.ones(4, 1), torch.arange(4)
+    >>> digest_of(x, y) == digest_of(x.double(), y.double())
+    True
+    >>> digest_of(x, y) == digest_of(x, y + 1)
+    False
+    """
+    found = hashlib.blake2b(digest_size=16)
+    rows = max(AT_ONCE // x.shape[1], 1)
+    for inputs, targets in zip(torch.split(x, rows), torch.split(y, rows), strict=True):
+        for part in (inputs, targets):
+            found.update(part.to(torch.float64).contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def known_of(
+    rows: RegressionRows, split: Sequence[float] | None, random_state: int
+) -> dict[str, Any]:
+    """Return what a run keeps of its rows, in plain types.
+
+    Args:
+        rows: with targets.
+        split: the fractions for training, validation and test.
+        random_state: the seed of the split.
+    """
+    return {
+        "rows": len(rows.x),
+        "digest": digest_of(rows.x, rows.targets),
+        "columns": rows.columns and list(rows.columns),
+        "split": split and list(split),
+        "random_state": random_state,
+    }
+
+
+def rows_added(
+    kept: Mapping[str, Any], own: Mapping[str, Any], rows: RegressionRows, where: str
+) -> int:
+    """Return how many rows come after those that a run was trained on.
+
+    Args:
+        kept: what the run keeps of its rows.
+        own: the same of the rows at hand.
+        rows: the rows at hand.
+        where: where they are from, for messages.
+
+    Raises:
+        UsageError: they are not, or do not begin with, the rows of the run; or they are to be
+            split otherwise.
+    """
+    for name in ("split", "random_state"):
+        if own[name] != kept[name]:
+            raise UsageError(
+                f"{name} = {own[name]}, and the run was trained with {name} = {kept[name]}: "
+                "leave it out, or rows are tested that were trained on"
+            )
+    count, added = kept["rows"], own["rows"] - kept["rows"]
+    digest = own["digest"] if added == 0 else digest_of(rows.x[:count], rows.targets[:count])
+    if added < 0 or digest != kept["digest"]:
+        there = f"{own['rows']} rows instead of {count}" if added else "other values"
+        raise UsageError(
+            f"{where} is not what the run was trained on, it has {there}: give the same data, or, "
+            "to test on all rows of other data, --data.split null"
+        )
+    return int(added)
