@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..runs.folder import Run
 from .csv_layout import CsvFlags
-from .kept_rows import known_of, rows_added
+from .kept_rows import check_kept, known_of, rows_added
 from .precision import cast
 from .regression_rows import RegressionRows
 from .regression_source import RegressionSource
@@ -23,6 +23,7 @@ from .tensor_loader import TensorLoader
 WHOLE = (
     2**18
 )  # rows in a batch of an evaluation: one batch for most data, and bounded memory for all
+MEASURE_ALL = "--data.split null, to measure on all rows of other data"
 
 
 class RegressionData(ResumableData):
@@ -142,8 +143,9 @@ class RegressionData(ResumableData):
         Raises:
             UsageError: the data at hand are others, or the split is.
         """
-        known = kept.get("data")
-        if not known or known == self._kept.get("data"):
+        check_kept(kept)
+        known = kept["data"]
+        if known == self._kept.get("data"):
             return
         self._kept = dict(kept)
         if known != self._record and (self._sets or self._read):
@@ -161,7 +163,8 @@ class RegressionData(ResumableData):
             state_dict: what `state_dict` returned.
         """
         super().load_state_dict(state_dict)
-        self.hold_to({"data": state_dict.get("data")})
+        if state_dict.get("data"):
+            self.hold_to({"data": state_dict["data"]})
         if self._stage("fit"):
             self._keep_split()
 
@@ -214,7 +217,10 @@ class RegressionData(ResumableData):
         own = known_of(rows, self.split, self.random_state)
         kept = self._kept.get("data")
         if kept is not None and (self.split is not None or self._stage("fit")):
-            added = rows_added(kept, own, rows, self.source.where)
+            other = "start a new run" if self._stage("fit") else MEASURE_ALL
+            added = rows_added(
+                kept, own, rows, self.source.where, f"give the same data, or {other}"
+            )
             if added:
                 _say(
                     f"{self.source.where}: the last {added} of {own['rows']} rows are new to the "

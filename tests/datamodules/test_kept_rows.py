@@ -1,0 +1,99 @@
+"""What a run keeps of its rows, and values that a type cannot tell apart."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from descentlab.datamodules import RegressionData
+from descentlab.datamodules.kept_rows import check_kept, digest_of
+from descentlab.datamodules.precision import cast
+from descentlab.errors import UsageError
+
+X = torch.randn(20, 2, generator=torch.Generator().manual_seed(4))
+Y = torch.randn(20, generator=torch.Generator().manual_seed(5))
+
+
+def kept(**changed):
+    known = {"rows": 20, "digest": digest_of(X, Y), "columns": None, "split": [0.8, 0.1, 0.1]}
+    return {"data": {**known, "random_state": 42, **changed}}
+
+
+@given(st.integers(0, 19), st.integers(0, 2))
+def test_a_digest_changes_with_any_value(row, column):
+    x, y = X.clone(), Y.clone()
+    if column < 2:
+        x[row, column] += 0.01
+    else:
+        y[row] += 0.01
+    assert digest_of(x, y) != digest_of(X, Y)
+    assert digest_of(X.double() * (1 + 1e-12), Y.double()) == digest_of(X, Y)  # another machine
+
+
+def test_rows_in_another_order_have_another_digest():
+    assert digest_of(X.flip(0), Y.flip(0)) != digest_of(X, Y)
+
+
+def test_the_rows_that_a_run_kept_are_used():
+    rows = {"train": torch.tensor([3, 1]), "val": torch.tensor([0]), "test": torch.tensor([7, 2])}
+    data = RegressionData(x=X, y=Y)
+    data.hold_to(kept() | rows)
+    data.setup("test")
+    ((x, y),) = data.test_dataloader()
+    assert torch.equal(x, X[[7, 2]])
+    assert torch.equal(y, Y[[7, 2]])
+
+
+def test_rows_in_memory_are_looked_at_again():
+    data = RegressionData(x=X, y=Y + 1)
+    data.setup("test")
+    with pytest.raises(UsageError, match="it has other values: give the same data, or --data"):
+        data.hold_to(kept())
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {},
+        {"data": None},
+        {"data": {"rows": 20}},
+        kept(rows="20"),
+        kept(columns="a"),
+        kept(random_state=None),
+        kept() | {"test": [1, 2]},
+        kept() | {"test": torch.tensor([1.0])},
+        kept() | {"test": torch.tensor([20])},
+        kept() | {"test": torch.tensor([-1])},
+        kept() | {"test": torch.tensor([], dtype=torch.int64)},
+    ],
+)
+def test_what_no_run_keeps_is_refused(damaged):
+    with pytest.raises(UsageError, match=r"split\.pt and its checkpoints, is damaged"):
+        check_kept(damaged)
+    check_kept(kept() | {"test": torch.tensor([1, 2])})  # negative control
+
+
+TIMES = torch.arange(1_600_000_000, 1_600_000_032)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [TIMES, TIMES.double(), TIMES[:, None], torch.stack([torch.arange(32), TIMES], 1)],
+    ids=["whole", "as floats", "one column", "second column"],
+)
+def test_values_that_become_equal_are_refused_and_float64_takes_them(values):
+    with pytest.raises(UsageError, match=r"of 32 different values, .* 1 remain different in float"):
+        cast("the inputs", values, torch.float32)
+    assert torch.equal(cast("the inputs", values, torch.float64).long(), values.long())
+
+
+@pytest.mark.parametrize(
+    "values", [TIMES - TIMES[0], torch.randn(500, dtype=torch.float64), torch.arange(2**24)]
+)
+def test_values_that_remain_different_are_cast(values):
+    assert torch.equal(cast("the inputs", values, torch.float32), values.float())
+
+
+def test_whole_numbers_that_float64_takes_for_one_are_refused_too():
+    with pytest.raises(UsageError, match="remain different in float64: subtract a constant"):
+        cast("the inputs", torch.arange(2**60, 2**60 + 5), torch.float64)
