@@ -218,7 +218,7 @@ class DescentModule(LeanModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer, and the scheduler if one was given."""
-        optimizer, scheduler = self._optimizer_and_scheduler()
+        optimizer, scheduler = self.optimizer_and_scheduler()
         self._configured = configured(optimizer, scheduler)
         if scheduler is None:
             return optimizer
@@ -235,9 +235,10 @@ class DescentModule(LeanModule, ABC):
             },
         }
 
-    def _optimizer_and_scheduler(
+    def optimizer_and_scheduler(
         self,
     ) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+        """Make the optimizer and the scheduler, if one was given, as they are configured."""
         optimizer = self._make_optimizer(self.parameters())
         if self._make_scheduler is None:
             return optimizer, None
@@ -273,7 +274,7 @@ class DescentModule(LeanModule, ABC):
     def _warn_of_another_optimizer(self, checkpoint: dict[str, Any]) -> None:
         """Say that a module made anew from a checkpoint would train otherwise than it did."""
         before = checkpoint.get("configured")
-        if before is None or before == configured(*self._optimizer_and_scheduler()):
+        if before is None or before == configured(*self.optimizer_and_scheduler()):
             return
         values = ", ".join(f"{name}={value}" for name, value in before["hyperparameters"].items())
         scheduler = f" and {before['scheduler']}" * (before["scheduler"] != "none")
@@ -292,7 +293,7 @@ class DescentModule(LeanModule, ABC):
                 f"super().on_save_checkpoint(checkpoint) in {type(self).__name__}, or begin a new "
                 "run"
             )
-        notes = prefer_configured(checkpoint, *self._optimizer_and_scheduler())
+        notes = prefer_configured(checkpoint, *self.optimizer_and_scheduler())
         for note in notes if self.trainer.is_global_zero else ():
             print(note)
 

@@ -1,0 +1,263 @@
+"""The learning rate at which an optimizer stops being stable on a loss, predicted and observed."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+from torch.optim import SGD, Optimizer
+
+from ..errors import RunError
+from .gradient_descent import GradientDescent
+from .momentum import Momentum
+
+Loss = Callable[[], Tensor]
+
+_FIRST_RATE = 1.0
+_OCTAVES = 120  # halvings or doublings of the first rate, before the search is given up
+_FEWEST = 8  # steps in four windows of two
+_STRAIGHT = 1e-12  # a change of the steps, relative to them, that is rounding
+_MARGINAL = 1e-9  # a growth per step, as a logarithm, that is rounding
+
+
+def curvature_by_power_iteration(
+    loss: Loss, parameters: Sequence[Tensor], iterations: int = 2000
+) -> float:
+    r"""Return the Hessian's eigenvalue of largest magnitude, from products with vectors alone.
+
+    .. math:: v \leftarrow \frac{Hv}{\lVert Hv \rVert}, \qquad \lambda = v^\top H v, \qquad
+        Hv = \nabla\,(v^\top \nabla L)
+
+    Args:
+        loss: computes L anew.
+        parameters: what L depends on.
+        iterations: of the power method at most; the error shrinks by the ratio of the two largest
+            magnitudes, squared, each time, and it ends when the value no longer changes.
+
+    Returns:
+        The eigenvalue, with its sign; 0 where L has no curvature along the first vector, which is
+        drawn once for all.
+
+    Example:
+        >>> theta = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> round(curvature_by_power_iteration(lambda: (theta * theta).sum(), [theta]), 5)
+        2.0
+    """
+    vector, eigenvalue = _drawn(parameters), 0.0
+    settled = 100 * torch.finfo(vector.dtype).eps
+    for _ in range(iterations):
+        length = vector.norm()
+        if length == 0:
+            return 0.0
+        vector = vector / length
+        slopes = torch.autograd.grad(
+            loss(), parameters, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        along = (parameters_to_vector(slopes) * vector).sum()
+        if not along.requires_grad:
+            return 0.0
+        product = parameters_to_vector(
+            torch.autograd.grad(along, parameters, allow_unused=True, materialize_grads=True)
+        )
+        before, eigenvalue = eigenvalue, float(vector @ product)
+        if abs(eigenvalue - before) <= settled * abs(eigenvalue):
+            break
+        vector = product
+    return eigenvalue
+
+
+def _drawn(parameters: Sequence[Tensor]) -> Tensor:
+    """Return a vector with an entry for each of the parameters', always the same."""
+    like = parameters_to_vector(parameters)
+    draw = torch.Generator().manual_seed(0)
+    return torch.randn(len(like), generator=draw, dtype=like.dtype).to(like.device)
+
+
+def predicted_rate(optimizer: Optimizer, curvature: float) -> float | None:
+    r"""Return below which learning rate an optimizer is stable on a quadratic.
+
+    .. math:: \gamma < \frac{2 (1 + \mu)}{\lambda_{\max}}
+
+    Args:
+        optimizer: gradient descent, or momentum :math:`\mu` in the form of torch.optim.SGD.
+        curvature: the largest eigenvalue :math:`\lambda_{\max}` of the Hessian.
+
+    Returns:
+        The rate; None of another optimizer, and where the curvature is not above 0.
+
+    Reference:
+        Polyak (1964), for the heavy ball.
+
+    Example:
+        >>> predicted_rate(Momentum([torch.zeros(1)], momentum=0.5), 4.0)
+        0.75
+    """
+    settings = optimizer.param_groups[0]
+    changed = any(
+        settings.get(name) for name in ("nesterov", "dampening", "weight_decay", "maximize")
+    )
+    if type(optimizer) not in (GradientDescent, Momentum, SGD) or changed or curvature <= 0:
+        return None
+    return float(2 * (1 + settings.get("momentum", 0.0)) / curvature)
+
+
+class Settling:
+    """Whether real steps of an optimizer settle, asked of one learning rate after another.
+
+    Each time all begins anew from the same parameters. After the first step they are pushed, by as
+    much as it was long, along the direction in which the steps of the last question changed last,
+    with a hundredth of a drawn one: what grows is there from the beginning, and need not come out
+    of rounding. Then steps are made until a growth rate has settled: that of how much a step
+    differs from the one before, in which slow directions, that would hide a growing one, have next
+    to no part.
+
+    Args:
+        loss: computes the loss anew.
+        parameters: what is stepped, and put back in the end.
+        make: makes the optimizer.
+        most: how many steps are made at most.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        parameters: Sequence[Tensor],
+        make: Callable[[], Optimizer],
+        most: int = 4096,
+    ) -> None:
+        self.loss, self.parameters, self.make, self.most = loss, parameters, make, most
+        self.drawn = torch.nn.functional.normalize(_drawn(parameters), dim=0)
+        self.direction = 1.01 * self.drawn
+        self.floor = torch.finfo(self.drawn.dtype).eps ** 0.6
+
+    def __call__(self, lr: float) -> bool:
+        """Return whether the steps settle; not where one is not finite, or all stay the same."""
+        start = parameters_to_vector(self.parameters).detach().clone()
+        try:
+            return self._shrinks(lr)
+        finally:
+            self._set(start)
+
+    def _set(self, values: Tensor) -> None:
+        parts = torch.split(values, [p.numel() for p in self.parameters])
+        with torch.no_grad():
+            for parameter, part in zip(self.parameters, parts, strict=True):
+                parameter.copy_(part.view_as(parameter))
+
+    def _shrinks(self, lr: float) -> bool:
+        sizes: list[float] = []
+        bends: list[float] = []
+        last, said = None, None
+        for step in self._steps(lr):
+            sizes.append(float(step.norm()))
+            if not math.isfinite(sizes[-1]):
+                return False
+            if sizes[-1] <= self.floor * max(sizes):
+                return sizes[-1] < max(sizes)  # where nothing moves, nothing is seen
+            if last is not None:
+                bend = step - last
+                bends.append(float(bend.norm()))
+                if bends[-1] > 0:
+                    self.direction = bend / bends[-1] + self.drawn / 100
+            last = step
+            if len(bends) >= _FEWEST and len(bends).bit_count() == 1:
+                answer, sure = _verdict(sizes, bends)
+                if sure or (answer is not None and answer is said):
+                    return bool(answer)
+                said = answer
+        return _growth(bends)[1] < -_MARGINAL
+
+    def _steps(self, lr: float) -> Iterator[Tensor]:
+        """Yield the steps after the first one and the push."""
+        optimizer = self.make()
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+
+        def closure() -> float:
+            optimizer.zero_grad()
+            loss = self.loss()
+            torch.autograd.backward(loss)
+            return float(loss.detach())
+
+        before = parameters_to_vector(self.parameters).detach().clone()
+        for number in range(self.most + 2):
+            optimizer.step(closure)
+            after = parameters_to_vector(self.parameters).detach().clone()
+            if number == 0:
+                after = after + self._push(after - before, before)
+                self._set(after)
+            else:
+                yield after - before
+            before = after
+
+    def _push(self, step: Tensor, start: Tensor) -> Tensor:
+        length = float(step.norm()) or self.floor * float(1 + start.norm())
+        back = bool(step @ self.direction < 0)  # against the step it could undo it
+        return self.direction * (-length if back else length)
+
+
+def _verdict(sizes: Sequence[float], bends: Sequence[float]) -> tuple[bool | None, bool]:
+    """Return whether bends get smaller, None if it cannot be seen yet, and whether that is sure."""
+    recent = len(bends) // 4
+    if max(bends[-recent:]) <= _STRAIGHT * max(sizes[-recent:]):
+        return False, True  # steps that are all the same
+    before, now = _growth(bends)
+    change = 0.0 if now == before else abs(now - before)
+    sure = change <= _MARGINAL / 1000
+    # the rate would keep its sign long enough to shrink, or to grow, many times over
+    if sure or change / recent <= now**2 / 1000:
+        return now < -_MARGINAL, sure
+    return None, False
+
+
+def _growth(sizes: Sequence[float]) -> tuple[float, float]:
+    """Return the growth per step, as a logarithm, over the middle and over the last windows.
+
+    The windows are quarters, of each the root of the mean square.
+    """
+    quarter = len(sizes) // 4
+    ends = [len(sizes) - quarter * back for back in (3, 2, 1, 0)]
+    first, middle, last = (math.hypot(*sizes[begin:end]) for begin, end in itertools.pairwise(ends))
+    return _logarithm(first, middle) / quarter, _logarithm(middle, last) / quarter
+
+
+def _logarithm(before: float, after: float) -> float:
+    if after == 0:
+        return -math.inf
+    return math.log(after / before) if before else math.inf
+
+
+def largest_stable_rate(stable: Callable[[float], bool], precision: float) -> float:
+    """Return the rate at which a question about rates turns from yes to no, by bisection.
+
+    Args:
+        stable: the question; yes below some rate and no above it.
+        precision: how close, relative to the rate.
+
+    Returns:
+        The rate.
+
+    Raises:
+        RunError: if it does not turn at any rate that a float32 parameter can tell apart.
+
+    Example:
+        >>> round(largest_stable_rate(lambda rate: rate < 0.3, 1e-6), 5)
+        0.3
+    """
+    low = high = _FIRST_RATE
+    factor = 2.0 if stable(low) else 0.5
+    for _ in range(_OCTAVES):
+        low, high = (high, high * 2) if factor > 1 else (low / 2, low)
+        if stable(high if factor > 1 else low) is (factor < 1):
+            break
+    else:
+        raise RunError(
+            f"no learning rate from {_FIRST_RATE:g} to {high if factor > 1 else low:g} changes "
+            "whether the optimizer's steps settle"
+        )
+    while high - low > precision * low:
+        middle = (low + high) / 2
+        low, high = (middle, high) if stable(middle) else (low, middle)
+    return (low + high) / 2
