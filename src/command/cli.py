@@ -24,6 +24,7 @@ from ..runs.logger import RunLogger
 from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment
+from .data_paths import settle
 from .messages import known
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, needs_closure
 from .parser import Parser, class_defaults, without_enums
@@ -192,11 +193,7 @@ class DescentCLI(LightningCLI):
             fallback = config.model.class_path.rsplit(".", 1)[-1]
             logger.init_args.name = experiment(self.configs) or fallback
         arguments = config.data.get("init_args", {}) if config.get("data") else {}
-        for key in ("x_path", "y_path", "path"):
-            if arguments.get(key):  # `test --run` may be called from another folder
-                arguments[key] = os.path.abspath(os.path.expanduser(arguments[key]))
-                if "source" in arguments:
-                    arguments["source"] = "files"  # as the paths imply, for the record
+        settle(arguments, self.words)
         for key in ("run", "ckpt_path"):
             if config.get(key):
                 config[key] = os.path.expanduser(config[key])

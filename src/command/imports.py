@@ -24,7 +24,7 @@ def run_folders(words: Sequence[str]) -> list[Path]:
     found = []
     for index in range(len(words)):
         flag, value, _ = flag_at(words, index)
-        path = Path(value).absolute()
+        path = Path(value).expanduser().absolute()
         if flag == "--run" and value:
             found.append(path)
         elif flag == "--ckpt_path" and path.parent.name == "checkpoints":

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from descentlab.__main__ import main
+from descentlab.command.imports import run_folders
 
 FIT = ("fit", "--config", "linear_regression/your_data.yaml", "--trainer.max_epochs", "3")
 RUN = "logs/linear_regression/your_data/version_0"
@@ -111,7 +112,7 @@ def test_a_flag_without_effect_on_the_diabetes_data_is_refused(houses, command, 
 def test_the_home_folder_is_found_everywhere(houses, command, monkeypatch):
     monkeypatch.setenv("HOME", str(houses))
     (houses / "work").mkdir()
-    monkeypatch.chdir(houses / "work")
+    monkeypatch.chdir("work")
     words = ["~/houses.csv" if word == "houses.csv" else word for word in ONE_FILE]
     assert command(*FIT, *words, "--trainer.logger.save_dir", "~/kept").status == 0
     run = RUN.replace("logs", "~/kept")
@@ -145,6 +146,33 @@ def test_new_inputs_are_predicted_without_targets(here, command):
     assert command("predict", "--run", RUN, "--data.x_path", "new.csv").status == 0
     slope, bias = parameters()
     assert np.allclose(predictions(), [float(slope * x + bias) for x in (0.5, 1.5, -2.5)])
+
+
+def test_files_of_either_kind_take_the_place_of_what_a_run_was_trained_on(trained, command):
+    new = FRAME[["size", "rooms"]].iloc[:6]
+    new.to_csv("new.csv", index=False)
+    assert command("predict", "--run", RUN, "--data.x_path", "new.csv").status == 0
+    assert np.allclose(predictions(), expected(new), rtol=0, atol=1e-5)
+    diabetes = (*FIT[:2], "linear_regression/split.yaml", *FIT[3:], "--data.column", "bp")
+    assert command(*diabetes, "--trainer.logger.name", "bp").status == 0
+    torch.save(torch.randn(30), "X.pt")
+    torch.save(torch.randn(30), "y.pt")
+    words = ("--data.x_path", "X.pt", "--data.y_path", "y.pt", "--data.split", "null")
+    assert command("test", "--run", "logs/bp/version_0", *words).status == 0
+    new[["size"]].to_csv("one.csv", index=False)
+    assert command("predict", "--run", "logs/bp/version_0", "--data.path", "one.csv").status == 0
+
+
+def test_both_kinds_of_files_by_flags_are_refused(trained, command):
+    words = ("--data.path", "houses.csv", "--data.x_path", "houses.csv")
+    outcome = command("predict", "--run", RUN, *words)
+    assert outcome.status == 2
+    assert outcome.message == "path beside x_path and y_path: give the data in one way"
+
+
+def test_the_folder_of_a_run_below_the_home_folder_is_known(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_folders(["test", "--run=~/logs/version_0"]) == [tmp_path / "logs/version_0"]
 
 
 def test_rows_that_were_appended_are_named_and_not_tested(trained, command):
