@@ -1,9 +1,11 @@
 """Inputs and targets from files: which rows and columns are read, and what is refused."""
 
+import sys
+
 import pytest
 import torch
 
-from descentlab.datamodules import CsvFlags, regression_rows
+from descentlab.datamodules import CsvFlags, read_tensor, regression_rows
 from descentlab.datamodules.regression_rows import from_two_files
 from descentlab.errors import UsageError
 
@@ -57,3 +59,33 @@ def test_values_that_are_not_finite_are_counted(tmp_path, monkeypatch, dtype, na
         UsageError, match=rf"{name}\.pt holds 3 values .* in row 5 \(counted from 0"
     ):
         pair(*saved_pair(tmp_path, data["X"], data["y"]))
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ("a\n1\n\n2\n3\n", "b\n1\n2\n\n3\n"),
+        ("a\n1\n\n2\n3\n", "b\n1\n2\n3\n"),
+        ("a\n1\n2\n3\n", "b\n1\n  \n2\n3\n"),
+    ],
+)
+def test_blank_lines_at_different_rows_are_refused(tmp_path, x, y):
+    (tmp_path / "X.csv").write_text(x)
+    (tmp_path / "y.csv").write_text(y)
+    with pytest.raises(UsageError, match=r"has a blank line before row [12] .* do not have theirs"):
+        pair(tmp_path / "X.csv", tmp_path / "y.csv")
+
+
+def test_blank_lines_at_the_same_rows_and_at_the_ends_are_passed_over(tmp_path):
+    (tmp_path / "X.csv").write_text("\na\n1\n\n2\n3\n")
+    (tmp_path / "y.csv").write_text("b\n4\n\n5\n6\n\n\n")
+    x, y = pair(tmp_path / "X.csv", tmp_path / "y.csv")
+    assert x.tolist() == [[1.0], [2.0], [3.0]]
+    assert y.tolist() == [4.0, 5.0, 6.0]
+
+
+def test_without_pyarrow_a_parquet_file_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "X.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"read by pyarrow: pip install 'descentlab\[parquet\]'"):
+        read_tensor(tmp_path / "X.parquet")
