@@ -16,6 +16,7 @@ from torch.optim import LBFGS, Optimizer
 from ..datamodules import Chunk
 from ..errors import RunError
 from ..optimizers import Rule
+from ..runs.files import replacing
 from ..runs.folder import log_series, run_to_write
 from .fresh_metrics import is_new
 from .instrument import Instrument
@@ -66,7 +67,6 @@ class BatchLoss(Instrument):
         self.updates_per_epoch = 0
         self._pending: list[tuple[int, Tensor]] = []  # the first step, and the losses from it on
         self._written = 0
-        self._path: Path | None = None
         self._file: TextIO | None = None
         self._batch: Any = None
         self._told = False
@@ -93,14 +93,19 @@ class BatchLoss(Instrument):
             self._file = self._open(run.batch_losses)
 
     def _open(self, path: Path) -> TextIO:
-        """Open the file, with the rows in it that are of this trainer, and of updates before."""
+        """Open the file, with the rows in it that are of updates before."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = path.read_text().splitlines()[1:] if path == self._path and path.exists() else []
-        self._path = path
-        file = path.open("w")
-        file.write("epoch,step,loss\n")
-        file.writelines(f"{row}\n" for row in rows if int(row.split(",")[1]) < self._step)
-        return file
+        before = [row for row in _rows(path) if int(row[1]) < self._step]
+        with replacing(path) as file:
+            file.write("epoch,step,loss\n")
+            file.writelines(f"{','.join(row)}\n" for row in before)
+        if before and not self.steps:  # of the process before this one
+            self.steps, self.losses = (
+                [int(row[1]) for row in before],
+                [float(row[2]) for row in before],
+            )
+            self.first_step, self._written = self.steps[0], len(before)
+        return path.open("a")
 
     def _keep_first_call(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         if self._first_call is None:
@@ -212,6 +217,14 @@ class BatchLoss(Instrument):
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """Return the whole rows of a file of losses, if there is one."""
+    if not path.is_file():
+        return []
+    *lines, _ = path.read_text().split("\n")  # what has no end was cut off
+    return [row for line in lines[1:] if len(row := line.split(",")) == 3]
 
 
 def _calls_once(optimizer: Optimizer) -> bool:

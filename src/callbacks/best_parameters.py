@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..internals.lightning import copied, snapshot
 from ..runs.folder import recording, run_to_write, save_atomically
+from ..runs.logger import RunLogger
 from ..runs.parameter_history import ParameterHistory
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
@@ -29,10 +30,11 @@ class BestParameters(Instrument, Checkpoint):
     the same monitor keeps. Where a fit ends with other parameters than its last epoch had, as
     weight averaging does, these are the last.
 
-    Written, at intervals of time, at the end, and on any exception or signal: `best.ckpt`,
-    `last.ckpt` (the last finished epoch), both of which `fit --ckpt_path` goes on from, and
-    `parameters.pt` (every epoch's parameters, stacked). A file of that name that a
-    `ModelCheckpoint` has written is left alone, and `ckpt_path="best"` is that one's.
+    Written after the first epoch, at intervals of time, at the end, and on any exception or signal:
+    first what was logged, then `parameters.pt` (every epoch's parameters, stacked), `best.ckpt`
+    and `last.ckpt` (the last finished epoch), both of which `fit --ckpt_path` goes on from. A file
+    of that name that a `ModelCheckpoint` has written is left alone, and `ckpt_path="best"` is that
+    one's.
     A run that resumes takes over the best and the earlier epochs of the run that it goes on with.
 
     Args:
@@ -78,6 +80,7 @@ class BestParameters(Instrument, Checkpoint):
         self._candidate: tuple[float, dict[str, Any]] | None = None
         self._validated = False
         self._fresh = False
+        self._now: dict[str, float] = {"time": 0.0, "rows": 0}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make sure, before training, that the folder can be written."""
@@ -92,7 +95,9 @@ class BestParameters(Instrument, Checkpoint):
         if run is not None:
             self._folder = run.checkpoints
             _check_writable(self._folder)
-            self._next_write = time.monotonic() + self.every
+            self._next_write = 0.0  # after the first epoch
+            for path in self._folder.glob(".*.[0-9]*"):  # left by a process that was killed
+                path.unlink()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the metrics so far, to know at the end which ones are measured."""
@@ -111,8 +116,23 @@ class BestParameters(Instrument, Checkpoint):
             self._candidate = value, copied(pl_module.state_dict())
         else:
             self.best_value, self.best_epoch = value, trainer.current_epoch
-            self.best = snapshot(trainer)
+            self.best = self._snapshot(trainer)
             self._fresh = True
+
+    def _snapshot(self, trainer: Trainer) -> dict[str, Any]:
+        """Return a checkpoint of now, which tells the rows logged after it from those before."""
+        self._now = {
+            "time": time.time(),
+            "rows": max(
+                (each.rows for each in trainer.loggers if isinstance(each, RunLogger)), default=0
+            ),
+        }
+        return snapshot(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write, if it is time: all that belongs to the epoch before is logged by now."""
+        if self._fresh and time.monotonic() >= self._next_write:
+            self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the parameters of the epoch that has just ended."""
@@ -124,7 +144,7 @@ class BestParameters(Instrument, Checkpoint):
             value = self._improvement(self._metrics.look(trainer))
         if value is not None:
             self.best_value, self.best_epoch = value, trainer.current_epoch
-        self.last = snapshot(trainer)
+        self.last = self._snapshot(trainer)
         if value is not None:
             self.best = self.last
             if measured is not None and not _equal(self.last["state_dict"], measured[1]):
@@ -132,8 +152,6 @@ class BestParameters(Instrument, Checkpoint):
         self._check_logged(trainer)
         self._remember(trainer.current_epoch, pl_module)
         self._fresh = True
-        if time.monotonic() >= self._next_write:
-            self._write(trainer)
 
     def _improvement(self, fresh: dict[str, float]) -> float | None:
         """Return the monitored value among those just measured, if it is the least so far."""
@@ -166,6 +184,10 @@ class BestParameters(Instrument, Checkpoint):
         if not self._fresh or not recording(trainer):
             return
         self._fresh = False
+        for logger in trainer.loggers:
+            logger.save()  # what was logged before a checkpoint is on the disk before it
+        if self.history.epochs:
+            self.history.write(self._folder / "parameters.pt")
         others = _paths_of_others(trainer)
         written = {}
         for name, checkpoint in (("best", self.best), ("last", self.last)):
@@ -174,8 +196,6 @@ class BestParameters(Instrument, Checkpoint):
                 save_atomically(checkpoint, path)
                 written[name] = str(path)
         self.best_model_path = written.get("best", "")
-        if self.history.epochs:
-            self.history.write(self._folder / "parameters.pt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write all at the end."""
@@ -196,6 +216,7 @@ class BestParameters(Instrument, Checkpoint):
             "metric": self._metric,
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
+            "logged": dict(self._now),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -227,9 +248,15 @@ class BestParameters(Instrument, Checkpoint):
             except pickle.UnpicklingError as error:
                 rank_zero_warn(f"{path} is not read, it holds more than plain values: {error}")
         state = (self.best or {}).get("callbacks", {}).get(self.state_key, {})
-        if (state.get("best_value"), state.get("best_epoch")) != (self.best_value, self.best_epoch):
-            rank_zero_warn(f"{path} is not the best of epoch {self.best_epoch}: best starts anew")
-            self.best, self.best_value, self.best_epoch = None, float("inf"), -1
+        value, epoch = state.get("best_value"), state.get("best_epoch")
+        if (value, epoch) == (self.best_value, self.best_epoch):
+            return
+        if state.get("metric") == self._metric and value < self.best_value:
+            # written just before the run was stopped, and the last checkpoint was not any more
+            self.best_value, self.best_epoch = value, epoch
+            return
+        rank_zero_warn(f"{path} is not the best of epoch {self.best_epoch}: best starts anew")
+        self.best, self.best_value, self.best_epoch = None, float("inf"), -1
 
 
 def _check_writable(folder: Path) -> None:

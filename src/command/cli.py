@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry, MPSAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from .. import callbacks, datamodules, modules, sweeps  # noqa: F401  their classes are found by short names
 from ..datamodules import ResumableData
 from ..errors import RunError, UsageError
-from ..optimizers.resumed import changed
 from ..runs.evaluation import EVALUATIONS, Evaluation, loading, plain_trainer, read_checkpoint
 from ..runs.folder import Run, recording
 from ..runs.logger import RunLogger
@@ -25,6 +22,7 @@ from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment
 from .data_paths import settle
+from .going_on import SaveConfig, go_on_in, where
 from .messages import known
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, needs_closure
 from .parser import Parser, class_defaults, without_enums
@@ -44,71 +42,6 @@ INSTRUMENTS = {
 OF_ONE_DESCENT = ("batch_loss", "learning_curves", "graph_export", "summary")
 
 
-class SaveConfig(SaveConfigCallback):
-    """Keep the resolved configuration in the run's folder and, as text, in TensorBoard.
-
-    Attributes:
-        training_began: whether the run came as far as training, so that its folder is kept.
-    """
-
-    training_began = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._given: list[tuple[Callback, dict[str, Any]]] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the seed of the run, for a checkpoint."""
-        return {"seed_everything": self.config.seed_everything}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse another seed than that of the run which goes on: its draws are not repeated.
-
-        Raises:
-            UsageError: if it is another.
-        """
-        before, now = state_dict["seed_everything"], self.config.seed_everything
-        if before != now:
-            raise UsageError(
-                f"--seed_everything {now}: the run of the checkpoint began with {before}, and "
-                f"goes on with what was drawn from it; give {before}, or begin a new run"
-            )
-
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Note what each callback was made with, before its state is restored."""
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # one is a property
-            names = signature(type(callback)).parameters.keys() & vars(callback).keys()
-            self._given.append((callback, {name: vars(callback)[name] for name in names}))
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give each callback back what it was made with, where a restored state holds another."""
-        for callback, given in self._given:
-            for name, value in given.items():
-                restored = vars(callback)[name]
-                if restored is not value and restored != value:
-                    setattr(callback, name, value)
-                    print(changed(f"{type(callback).__name__}.{name}", restored, value))
-        self._given.clear()
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that training begins."""
-        self.training_began = True
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save, for a run that has a folder."""
-        if trainer.loggers:
-            super().setup(trainer, pl_module, stage)
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Show the configuration in TensorBoard."""
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                text = self.parser.dump(self.config, skip_none=False)
-                logger.experiment.add_text("config", f"```yaml\n{text}\n```")
-
-
 class DescentCLI(LightningCLI):
     """LightningCLI with the shipped configs, the instruments, and evaluation of whole runs."""
 
@@ -126,6 +59,8 @@ class DescentCLI(LightningCLI):
             auto_configure_optimizers=False,
             args=self.words,
         )
+
+    _resumed: Run | None = None
 
     def setup_parser(self, *args: Any) -> None:
         """Say in the program's help what each command does."""
@@ -181,6 +116,7 @@ class DescentCLI(LightningCLI):
             default = {"class_path": f"{kind.__module__}.{kind.__name__}"}
             about = f"{_first(kind)} (null for none)."
             parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
+        parser.add_argument("--resume", type=str | None, default=None, help=RESUME_HELP)
         parser.add_argument("--test_after_fit", type=bool, default=False, help=TEST_HELP)
         return parser
 
@@ -189,6 +125,12 @@ class DescentCLI(LightningCLI):
         config = self.config[self.subcommand]
         logger = config.trainer.logger
         ours = getattr(logger, "class_path", "") == "descentlab.runs.logger.RunLogger"
+        if config.get("resume"):
+            if not ours or config.ckpt_path is not None:
+                given = "another logger than RunLogger" if not ours else "--ckpt_path"
+                raise UsageError(f"--resume {config.resume} and {given}: leave one out")
+            self._resumed = Run(Path(config.resume).expanduser())
+            config.resume = None  # so that the config which is kept begins anew
         if ours and logger.init_args.name is None:
             fallback = config.model.class_path.rsplit(".", 1)[-1]
             logger.init_args.name = experiment(self.configs) or fallback
@@ -228,6 +170,8 @@ class DescentCLI(LightningCLI):
             kwargs["logger"] = False
         attached = self._instruments() if fitting else []
         settings = {**self._get(self.config_init, "trainer"), **kwargs}
+        if self._resumed is not None:
+            settings["num_sanity_val_steps"] = 0  # what it measures is in the table already
         own = settings["callbacks"] or []
         present = [*attached, *(own if isinstance(own, list) else [own])]
         for kind, flag in ((ProgressBar, "progress_bar"), (Checkpoint, "checkpointing")):
@@ -248,6 +192,8 @@ class DescentCLI(LightningCLI):
                 "trainer.precision = 64-true: mps has no float64: use --trainer.precision 32-true "
                 "or --trainer.accelerator cpu"
             )
+        if self._resumed is not None:
+            go_on_in(self._resumed, trainer)
         return trainer
 
     # --- what differs for a sweep
@@ -283,7 +229,7 @@ class DescentCLI(LightningCLI):
                     f"model.optimizer: {optimizer.class_path} measures the loss anew within a "
                     "step, which is not written out by hand: leave manual_optimization out"
                 )
-        path = self._get(self.config_init, "ckpt_path")
+        path = self._checkpoint
         if path is not None:
             checkpoint = read_checkpoint(Path(path))
             if "optimizer_states" not in checkpoint:
@@ -292,9 +238,16 @@ class DescentCLI(LightningCLI):
                     "the last.ckpt or best.ckpt of a run"
                 )
 
+    @property
+    def _checkpoint(self) -> str | None:
+        """The checkpoint that a fit goes on from."""
+        given: str | None = self._get(self.config_init, "ckpt_path")
+        return given if self._resumed is None else str(self._resumed.last)
+
     def fit(self, **kwargs: Any) -> None:
         """Train; a run that fails says where what it finished is, and leaves no empty folder."""
-        path = kwargs.pop("ckpt_path", None)
+        kwargs.pop("ckpt_path", None)
+        path = self._checkpoint
         if path is not None:  # a relative one that begins with "http" is an address to Lightning
             kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
         try:
@@ -309,7 +262,8 @@ class DescentCLI(LightningCLI):
             raise RunError(f"{error}; what was finished before is in {folder}") from error
         except BaseException as error:
             if self._training_began and self.trainer.loggers and self.trainer.world_size == 1:
-                error.add_note(str(Run.of(self.trainer).folder))
+                for note in where(Run.of(self.trainer)):
+                    error.add_note(note)
             if not isinstance(error, Exception):  # a signal
                 raise
             self._discard_folder()
@@ -397,6 +351,7 @@ ABOUT = {
     "predict": "Write the predictions of the last and the best parameters (--run DIR).",
 }
 RUN_HELP = "The folder of a run: its config is taken, and its last and best parameters."
+RESUME_HELP = "The folder of a run to go on with, in the same folder; flags override its config."
 TEST_HELP = "Whether `fit` ends with `test --run`."
 EPOCH_HELP = "With --run: the parameters after this epoch too (epochs count from 0)."
 

@@ -97,13 +97,13 @@ class Stop:
         """Say that the run was stopped, and return the exit status.
 
         Args:
-            error: what ended it; a note of it is the run's folder.
+            error: what ended it; its notes are the run's folder and how it goes on.
         """
         places = getattr(error, "__notes__", ["the run's folder"])
         number, word = (
             (signal.SIGINT, "interrupted") if self.interrupted else (signal.SIGTERM, "terminated")
         )
-        return _fail(f"{word}: what was finished before is in {places[0]}", 128 + number)
+        return _fail(f"{word}: what was finished before is in {'; '.join(places)}", 128 + number)
 
 
 def _fail(message: object, status: int) -> int:

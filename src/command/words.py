@@ -21,7 +21,7 @@ TRAINER_KEYS = ("accelerator", "devices", "precision")
 #: what an evaluation does not make: keys of a config, and of a descentlab module in it
 FIT_KEYS = (
     *("batch_loss", "learning_curves", "graph_export", "accelerator_timer", "progress"),
-    *("best_parameters", "summary", "test_after_fit", "ckpt_path", "weights_only"),
+    *("best_parameters", "summary", "test_after_fit", "ckpt_path", "resume", "weights_only"),
 )
 DESCENT_KEYS = ("optimizer", "lr_scheduler")
 
@@ -72,16 +72,20 @@ def _refuse_options_before_their_class(words: list[str]) -> None:
 
 
 def _expand_run(words: list[str]) -> list[str]:
-    """Put the config of `--run DIR` before the other words, so that those override it."""
+    """Put the config of a run before the other words, so that those override it.
+
+    The run is that of `--run DIR` in an evaluation, and of `--resume DIR` in a fit.
+    """
+    takes = "--run" if words[:1] != ["fit"] else "--resume"
     for index in reversed(range(1, len(words))):  # the last one wins, as for any flag
         flag, value, _ = flag_at(words, index)
-        if flag == "--run" and words[0] in EVALUATIONS:
+        if flag == takes and words[0] in COMMANDS:
             if not value or value.startswith("--"):
-                raise UsageError("--run: give the folder of a run, as `fit` named it at its end")
+                raise UsageError(f"{flag}: give the folder of a run, as `fit` named it at its end")
             config = Run(Path(value).expanduser()).config
             if not config.is_file():
                 raise UsageError(
-                    f"--run {value}: there is no run ({config} is missing): give the folder that "
+                    f"{flag} {value}: there is no run ({config} is missing): give the folder that "
                     "`fit` named at its end"
                 )
             return [words[0], "--config", str(config), *words[1:]]

@@ -1,6 +1,5 @@
 """A run: one training, and the folder that holds all of it."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
+from .files import replacing
 from .logger import RunLogger
 
 LARGEST_SHOWN = 1000  # elements of a parameter whose values are written out
@@ -41,6 +41,11 @@ class Run:
     def checkpoints(self) -> Path:
         """Where `best.ckpt`, `last.ckpt` and `parameters.pt` are."""
         return self.folder / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last finished epoch."""
+        return self.checkpoints / "last.ckpt"
 
     @property
     def figures(self) -> Path:
@@ -114,19 +119,9 @@ def log_series(trainer: Trainer, tag: str, values: list[float], first_step: int)
 
 
 def save_atomically(content: Any, path: Path) -> None:
-    """Save with torch, so that the path never holds half a file.
-
-    Written beside its place, flushed to the disk, then moved there in one operation.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Save with torch, so that the path never holds half a file."""
+    with replacing(path, "wb") as file:
+        torch.save(content, file)
 
 
 def device_name(device: torch.device) -> str:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
@@ -17,9 +19,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from ..errors import UsageError
 from ..internals.tensorboard import write_records
 from .event_records import scalar_records
+from .joined import LoggedBefore
 
 #: one chart with both losses, beside TensorBoard's chart for each tag
 LAYOUT = {"loss": {"training and validation": ["Multiline", ["loss/train", "loss/val"]]}}
+
+#: which a process holds that writes into a run's folder
+LOCK = ".lock"
 
 SAVE_EVERY = 5.0  # seconds after which what was logged is on the disk, and TensorBoard shows it
 
@@ -34,6 +40,9 @@ class RunLogger(TensorBoardLogger):
         save_dir: the folder of all runs.
         name: the experiment; on the command line it is the name of the config.
         version: the run's number, or its folder's name; the next free number if not given.
+
+    Attributes:
+        rows: how many rows of the table were logged.
 
     Raises:
         UsageError: if the folder cannot be made, or holds another run already.
@@ -55,16 +64,52 @@ class RunLogger(TensorBoardLogger):
         self._writing = False
         self._new_parents: list[Path] = []
         self._table: ExperimentWriter | None = None
+        self._lock: FileLock | None = None
+        self._joins: tuple[Path, LoggedBefore] | None = None
+        self._earlier: list[Path] = []
+        self.rows = 0
         self._next_save = 0.0
+
+    def go_on(self, folder: Path, before: LoggedBefore) -> None:
+        """Go on in the folder of a run, from what was logged before a checkpoint.
+
+        Args:
+            folder: of the run.
+            before: tells what that is; `join` takes the rest away.
+        """
+        self._joins, self._number = (folder, before), folder.name
+        self._earlier = sorted(folder.glob("events.out.tfevents.*"))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the folder is that of a run which goes on."""
+        return self._joins is not None
+
+    @property
+    def root_dir(self) -> str:
+        """The folder of all runs of one name."""
+        return super().root_dir if self._joins is None else str(self._joins[0].parent)
+
+    @property
+    def log_dir(self) -> str:
+        """The folder of the run."""
+        return super().log_dir if self._joins is None else str(self._joins[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Be sent to another process without the lock, which is this one's."""
+        return {**super().__getstate__(), "_lock": None}
 
     @rank_zero_only
     def take_folder(self) -> None:
         """Make the run's folder and begin its table.
 
         Raises:
-            UsageError: if it cannot be made, or holds another run already.
+            UsageError: if it cannot be made, holds another run already, or is being written.
         """
-        if self._table is not None:
+        if self._table is not None or self._lock is not None:
+            return
+        if self._joins is not None:
+            self._take_lock(self._joins[0])
             return
         root = Path(self.root_dir)
         self._new_parents = [each for each in (root, *root.parents) if not each.exists()]
@@ -86,11 +131,47 @@ class RunLogger(TensorBoardLogger):
                 f"{folder} holds another run: choose another --trainer.logger.version, or leave it "
                 "out for the next free number"
             )
+        self._take_lock(folder)
+
+    def _take_lock(self, folder: Path) -> None:
+        """Keep other processes out of the folder, until this one is done or dead."""
+        lock = FileLock(folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UsageError(
+                f"{folder} is being written by another process: wait until that has ended"
+            ) from error
+        self._lock = lock
+
+    def _free_lock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+    @rank_zero_only
+    def join(self) -> None:
+        """Take away what was logged after the checkpoint that the run goes on from."""
+        if self._joins is None or self._table is not None:
+            return
+        folder, before = self._joins
+        for path in self._earlier:
+            before.cut_events(path)
+        path = folder / ExperimentWriter.NAME_METRICS_FILE
+        heading = before.cut_table(path)
+        with TemporaryDirectory() as empty:  # the writer begins by removing the table
+            self._table = ExperimentWriter(empty)
+        self._table.log_dir, self._table.metrics_file_path = str(folder), str(path)
+        self._table.metrics_keys = heading
+        self.rows = before.rows
 
     @rank_zero_only
     def discard(self) -> None:
         """Remove the folders that this logger made, for a run that never began."""
-        if self._table is not None:
+        if self._joins is not None:
+            self._free_lock()
+        elif self._table is not None:
             self.finalize("failed")
             shutil.rmtree(self.log_dir, ignore_errors=True)
             with suppress(OSError):  # where another run has begun
@@ -133,6 +214,7 @@ class RunLogger(TensorBoardLogger):
         super().log_metrics({tag: value for tag, value in metrics.items() if tag != "epoch"}, step)
         if self._table is not None:
             self._table.log_metrics(metrics, step)
+            self.rows += 1
         if time.monotonic() >= self._next_save:
             self.save()
 
@@ -169,3 +251,4 @@ class RunLogger(TensorBoardLogger):
         if self._writing:
             self.save()
         super().finalize(status)
+        self._free_lock()

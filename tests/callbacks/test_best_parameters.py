@@ -1,15 +1,18 @@
 """BestParameters on a module that is not this project's."""
 
 import os
+import shutil
 
 import pytest
 import torch
 from foreign import Foreign, data, fit
 from lightning.pytorch.callbacks import Callback
 
-from descentlab.callbacks import BestParameters
+from descentlab.callbacks import BestParameters, best_parameters
 from descentlab.errors import UsageError
+from descentlab.runs import parameter_history
 from descentlab.runs.folder import save_atomically
+from descentlab.runs.logger import RunLogger
 
 
 class Watch(Callback):
@@ -87,17 +90,64 @@ def test_files_are_written_at_intervals_of_time(tmp_path):
         def __init__(self):
             self.seen = []
 
-        def on_train_epoch_start(self, trainer, pl_module):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             path = tmp_path / "checkpoints" / "last.ckpt"
-            self.seen.append(torch.load(path, weights_only=True)["epoch"] if path.exists() else -1)
+            if batch_idx == 0:
+                there = path.exists()
+                self.seen.append(torch.load(path, weights_only=True)["epoch"] if there else -1)
 
     always, never = Look(), Look()
     fit(tmp_path, always, BestParameters(every=0), epochs=3)
     assert always.seen == [-1, 0, 1]
     (tmp_path / "checkpoints" / "last.ckpt").unlink()
     fit(tmp_path, never, BestParameters(every=3600), epochs=3)
-    assert never.seen == [-1, -1, -1]
+    assert never.seen == [-1, 0, 0]  # the first epoch's, and no more
     assert load(tmp_path, "last")["epoch"] == 2
+
+
+def test_what_was_logged_is_on_the_disk_before_its_checkpoint(tmp_path, monkeypatch):
+    order = []
+    original = best_parameters.save_atomically
+
+    def save(content, path):
+        rows = (path.parents[1] / "metrics.csv").read_text().splitlines()[1:]
+        order.append((path.name, len(rows)))
+        original(content, path)
+
+    monkeypatch.setattr(best_parameters, "save_atomically", save)
+    monkeypatch.setattr(parameter_history, "save_atomically", save)
+    logger = RunLogger(save_dir=str(tmp_path), name="x")
+    fit(tmp_path, BestParameters(every=0), epochs=2, logger=logger, log_every_n_steps=1)
+    names = ["parameters.pt", "best.ckpt", "last.ckpt"]
+    assert order == [(name, epochs) for epochs in (1, 2) for name in names]
+
+
+def test_a_best_that_was_written_just_before_a_kill_is_taken(tmp_path):
+    """Killed between the writing of best.ckpt and of last.ckpt."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    expected = BestParameters()
+    fit(whole, expected, module=Foreign(lr=0.1), epochs=6)
+    fit(cut, BestParameters(), module=Foreign(lr=0.1), epochs=3)
+    newer = tmp_path / "newer"
+    fit(newer, BestParameters(), module=Foreign(lr=0.1), epochs=4)
+    shutil.copy(newer / "checkpoints" / "best.ckpt", cut / "checkpoints")
+    again = BestParameters()
+    last = cut / "checkpoints" / "last.ckpt"
+    fit(tmp_path / "rest", again, module=Foreign(lr=0.1), epochs=6, ckpt_path=last)
+    assert (again.best_value, again.best_epoch) == (expected.best_value, expected.best_epoch)
+    assert same(again.best["state_dict"], expected.best["state_dict"])
+
+
+def test_leftovers_of_a_killed_process_go(tmp_path):
+    left = tmp_path / "checkpoints" / ".parameters.pt.12345"
+    left.parent.mkdir()
+    left.touch()
+    fit(tmp_path, BestParameters(), epochs=1)
+    assert sorted(path.name for path in left.parent.iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+        "parameters.pt",
+    ]
 
 
 def test_going_on_from_last_equals_never_having_stopped(tmp_path):

@@ -96,7 +96,8 @@ def test_a_stopped_run_keeps_what_it_finished(start, tmp_path, number, status, s
     out, err = process.communicate(timeout=60)
     assert process.returncode == status, err
     assert "Traceback" not in out + err
-    assert err.rstrip("\n").split("\n")[-1] == f"descentlab: error: {says}"
+    how = f"it goes on with: descentlab fit --resume {RUN}"
+    assert err.rstrip("\n").split("\n")[-1] == f"descentlab: error: {says}; {how}"
     assert err.count("descentlab: error") == 1
 
     last = torch.load(checkpoints / "last.ckpt", weights_only=True)

@@ -1,0 +1,128 @@
+"""A run that goes on: where it is, and that what is configured is what is used."""
+
+import os
+import shlex
+import shutil
+from inspect import signature
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from ..errors import UsageError
+from ..optimizers.resumed import changed
+from ..runs.evaluation import read_checkpoint
+from ..runs.folder import Run
+from ..runs.joined import LoggedBefore
+from ..runs.logger import RunLogger
+
+
+def go_on_in(run: Run, trainer: Trainer) -> None:
+    """Have the logger of a trainer go on in the folder of a run.
+
+    Raises:
+        UsageError: if nothing is finished there from which a run could go on.
+    """
+    if not run.last.is_file():
+        raise UsageError(
+            f"--resume {run.folder}: there is no {run.last.relative_to(run.folder)}, so that "
+            "nothing is finished from which it could go on: begin a new run"
+        )
+    checkpoint = read_checkpoint(run.last)
+    kept = checkpoint.get("callbacks", {}).get("BestParameters", {}).get("logged")
+    if kept is None:
+        raise UsageError(
+            f"--resume {run.folder}: {run.last} was not written by best_parameters: go on in a "
+            f"new folder with --ckpt_path {run.last}"
+        )
+    before = LoggedBefore(checkpoint["global_step"], kept["time"], int(kept["rows"]))
+    for logger in trainer.loggers:
+        if isinstance(logger, RunLogger):
+            logger.go_on(run.folder, before)
+
+
+def _goes_on(trainer: Trainer) -> bool:
+    return any(isinstance(each, RunLogger) and each.goes_on for each in trainer.loggers)
+
+
+def where(run: Run) -> list[str]:
+    """Say where what a stopped run finished is, and how it goes on."""
+    place = os.path.relpath(run.folder)
+    how = f"it goes on with: descentlab fit --resume {shlex.quote(place)}"
+    return [place, how] if run.last.is_file() else [place]
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keep the resolved configuration in the run's folder and, as text, in TensorBoard.
+
+    Attributes:
+        training_began: whether the run came as far as training, so that its folder is kept.
+    """
+
+    training_began = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._given: list[tuple[Callback, dict[str, Any]]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seed of the run, for a checkpoint."""
+        return {"seed_everything": self.config.seed_everything}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse another seed than that of the run which goes on: its draws are not repeated.
+
+        Raises:
+            UsageError: if it is another.
+        """
+        before, now = state_dict["seed_everything"], self.config.seed_everything
+        if before != now:
+            raise UsageError(
+                f"--seed_everything {now}: the run of the checkpoint began with {before}, and "
+                f"goes on with what was drawn from it; give {before}, or begin a new run"
+            )
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note what each callback was made with, before its state is restored."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # one is a property
+            names = signature(type(callback)).parameters.keys() & vars(callback).keys()
+            self._given.append((callback, {name: vars(callback)[name] for name in names}))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give each callback back what it was made with, where a restored state holds another."""
+        for callback, given in self._given:
+            for name, value in given.items():
+                restored = vars(callback)[name]
+                if restored is not value and restored != value:
+                    setattr(callback, name, value)
+                    print(changed(f"{type(callback).__name__}.{name}", restored, value))
+        self._given.clear()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that training begins; keep the earlier configuration of a run that goes on."""
+        self.training_began = True
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.join()
+        if _goes_on(trainer) and not self.already_saved:
+            config = Run.of(trainer).config  # asked for by all ranks: Lightning broadcasts it
+            if trainer.is_global_zero:
+                number = 1 + len(list(config.parent.glob("config.[0-9]*.yaml")))
+                shutil.copy(config, config.with_name(f"config.{number}.yaml"))
+            self.overwrite = True
+            super().setup(trainer, pl_module, "fit")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save, for a run that has a folder; in that of a run that goes on when training begins."""
+        if trainer.loggers and not _goes_on(trainer):
+            super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Show the configuration in TensorBoard."""
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                text = self.parser.dump(self.config, skip_none=False)
+                logger.experiment.add_text("config", f"```yaml\n{text}\n```")
