@@ -131,9 +131,10 @@ class Rule(Optimizer, ABC):
                 loss = closure()
         with torch.set_grad_enabled(False):  # shorter than no_grad by 1 µs
             for group in self.param_groups:
+                values = _as_numbers(group) if isinstance(group.get("lr"), Tensor) else group
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        self.advance(parameter, parameter.grad, group)
+                        self.advance(parameter, parameter.grad, values)
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -145,6 +146,11 @@ class Rule(Optimizer, ABC):
         super().__setstate__(state)
         for name in self.defaults.keys() - own:
             del self.defaults[name]
+
+
+def _as_numbers(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a group with a learning rate that is a tensor of one value as a number, as torch."""
+    return {**group, "lr": group["lr"].item() if group["lr"].dim() == 0 else group["lr"]}
 
 
 def _narrowed(state: State, wide: torch.dtype, own: torch.dtype) -> State:
