@@ -24,7 +24,7 @@ FLOORS = (
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 
 #: imports inside functions, each with its reason; `--version` and `configs` must not wait for torch
-MOST_INSIDE_FUNCTIONS = 42
+MOST_INSIDE_FUNCTIONS = 15
 
 
 def modules(source):

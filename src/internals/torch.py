@@ -14,6 +14,8 @@ For what no public interface gives:
   hook would go unheard;
 - `TorchDispatchMode` (`allocated_bytes`): what a member of a sweep takes;
   without it a sweep is cut into groups by guess;
+- `Module._parameters` and `_buffers` (`homes`): a loss, which is not a module's `forward`, with
+  other tensors than its own;
 - `torch._dynamo.exc` (`CompilationError`): what torch.compile raises; without it a loss that cannot
   be compiled ends the run.
 """
@@ -27,6 +29,7 @@ import torch
 from torch import Tensor
 from torch._C._autograd import _profiler_enabled
 from torch._dynamo.exc import TorchDynamoException as CompilationError
+from torch.nn import Module
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -38,6 +41,7 @@ __all__ = [
     "allocated_bytes",
     "forget_gradients",
     "gradients_have_listeners",
+    "homes",
     "method_of",
     "profile_hook_step",
     "step_has_listeners",
@@ -104,6 +108,11 @@ def method_of(owner: object, name: str) -> Any:
     """
     found = getattr(owner, name)
     return inspect.unwrap(getattr(found, "__func__", found))
+
+
+def homes(module: Module) -> list[dict[str, Any]]:
+    """Return the dictionaries in which a module and its parts keep parameters and buffers."""
+    return [tensors for part in module.modules() for tensors in (part._parameters, part._buffers)]
 
 
 def allocated_bytes(computation: Callable[[], Any]) -> int:

@@ -40,15 +40,15 @@ class LoggedBefore:
         """
         if not path.is_file():
             return []
-        with path.open(newline="") as file:
-            heading, *rows = list(csv.reader(file)) or [[]]
+        *lines, torn = path.read_text(encoding="utf-8").split("\n")  # what has no end was cut off
+        heading, *rows = list(csv.reader(lines)) or [[]]
         place = heading.index("step") if "step" in heading else None
         kept = [
             row
             for number, row in enumerate(rows)
             if len(row) == len(heading) and (number < self.rows or self._is_before(row, place))
         ]
-        if kept != rows:
+        if kept != rows or torn:
             with replacing(path) as file:
                 csv.writer(file, lineterminator="\n").writerows([heading, *kept])
         return heading

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from ..errors import UsageError
-from ..internals.torch import allocated_bytes
+from ..internals.torch import allocated_bytes, homes
 from ..modules.descent_module import DescentModule
 
 #: what the losses of members on a whole set may take at once; more members are done in parts
@@ -31,10 +31,9 @@ class MemberLosses:
         tensors = [*module.parameters(), *(known[name] for name in buffers)]
         order = {id(tensor): index for index, tensor in enumerate(tensors)}
         self._homes = [  # one tensor may have several
-            (tensors, name, order[id(tensor)])
-            for part in module.modules()
-            for tensors in (part._parameters, part._buffers)
-            for name, tensor in tensors.items()
+            (home, name, order[id(tensor)])
+            for home in homes(module)
+            for name, tensor in home.items()
             if id(tensor) in order
         ]
         self._trained = [index for index, p in enumerate(module.parameters()) if p.requires_grad]
@@ -48,11 +47,11 @@ class MemberLosses:
         own = [home[name] for home, name, _ in self._homes]
         try:
             for home, name, index in self._homes:
-                home[name] = tensors[index]  # type: ignore[assignment]  # no Parameter, as in vmap
+                home[name] = tensors[index]
             return self._module.loss(batch)
         finally:
             for (home, name, _), tensor in zip(self._homes, own, strict=True):
-                home[name] = tensor  # type: ignore[assignment]
+                home[name] = tensor
 
     def __call__(self, tensors: Sequence[Tensor], batch: Any, dims: Any) -> Tensor:
         """Return the losses on a batch of `stack_seeds`.
