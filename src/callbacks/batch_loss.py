@@ -17,7 +17,7 @@ from ..datamodules import Chunk
 from ..errors import RunError
 from ..optimizers import Rule
 from ..runs.files import replacing
-from ..runs.folder import log_series, run_to_write
+from ..runs.folder import goes_on, log_series, run_to_write
 from .fresh_metrics import is_new
 from .instrument import Instrument
 
@@ -67,6 +67,7 @@ class BatchLoss(Instrument):
         self.updates_per_epoch = 0
         self._pending: list[tuple[int, Tensor]] = []  # the first step, and the losses from it on
         self._written = 0
+        self._path: Path | None = None
         self._file: TextIO | None = None
         self._batch: Any = None
         self._told = False
@@ -90,12 +91,14 @@ class BatchLoss(Instrument):
             self.on_before_backward = self._keep_first_call  # type: ignore[method-assign]  # for these alone: a hook costs 3 µs an update
         run = run_to_write(trainer)
         if run is not None:
-            self._file = self._open(run.batch_losses)
+            self._file = self._open(run.batch_losses, goes_on(trainer))
 
-    def _open(self, path: Path) -> TextIO:
-        """Open the file, with the rows in it that are of updates before."""
+    def _open(self, path: Path, goes_on: bool) -> TextIO:
+        """Open the file, with the rows in it that are of this run, and of updates before."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = [row for row in _rows(path) if int(row[1]) < self._step]
+        rows = _rows(path) if goes_on or path == self._path else []
+        before = [row for row in rows if int(row[1]) < self._step]
+        self._path = path
         with replacing(path) as file:
             file.write("epoch,step,loss\n")
             file.writelines(f"{','.join(row)}\n" for row in before)

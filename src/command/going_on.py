@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from ..errors import UsageError
 from ..optimizers.resumed import changed
 from ..runs.evaluation import read_checkpoint
-from ..runs.folder import Run
+from ..runs.folder import Run, goes_on
 from ..runs.joined import LoggedBefore
 from ..runs.logger import RunLogger
 
@@ -40,10 +40,6 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, RunLogger):
             logger.go_on(run.folder, before)
-
-
-def _goes_on(trainer: Trainer) -> bool:
-    return any(isinstance(each, RunLogger) and each.goes_on for each in trainer.loggers)
 
 
 def where(run: Run) -> list[str]:
@@ -107,7 +103,7 @@ class SaveConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.join()
-        if _goes_on(trainer) and not self.already_saved:
+        if goes_on(trainer) and not self.already_saved:
             config = Run.of(trainer).config  # asked for by all ranks: Lightning broadcasts it
             if trainer.is_global_zero:
                 number = 1 + len(list(config.parent.glob("config.[0-9]*.yaml")))
@@ -117,7 +113,7 @@ class SaveConfig(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save, for a run that has a folder; in that of a run that goes on when training begins."""
-        if trainer.loggers and not _goes_on(trainer):
+        if trainer.loggers and not goes_on(trainer):
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

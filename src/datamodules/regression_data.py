@@ -31,8 +31,9 @@ class RegressionData(ResumableData):
 
     Batches are pairs (X, y) of shapes (B, d) and (B,), float64 under `--trainer.precision 64-true`
     and float32 otherwise. Training batches are shuffled; validation gives the whole training set
-    and the whole validation set, the test is the whole test set. Prediction gives (X,) alone, all
-    rows in the order of the source: it needs no targets.
+    and the whole validation set, the test is the whole test set. Prediction gives all rows in the
+    order of the source: (X, y) of data that are built in, and (X,) of files and tensors, which
+    need no targets then.
 
     A run keeps a digest of its rows: who resumes or tests it with other data is told so.
 
@@ -245,8 +246,10 @@ class RegressionData(ResumableData):
         if name in self._sets:
             return
         if name == "all":
-            x = self._told(self.source.inputs(self._columns)).x
-            self._sets["all"] = (cast("the inputs", x, self.dtype),)
+            every = self._told(self.source.inputs(self._columns))
+            self._sets["all"] = (cast("the inputs", every.x, self.dtype),)
+            if every.y is not None:
+                self._sets["all"] += (cast("the targets", every.y, self.dtype),)
             return
         self.prepare_data()
         rows, self._read = self._read, None

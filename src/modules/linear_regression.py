@@ -129,6 +129,8 @@ class LinearRegression(DescentModule):
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the mean squared error of a batch (x, y)."""
+        if len(batch) == 1:
+            raise UsageError("the batch has inputs and no targets, which the loss needs: give both")
         x, y = batch
         return squared_error(self(x), y).mean()
 

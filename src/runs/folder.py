@@ -92,6 +92,11 @@ def recording(trainer: Trainer) -> bool:
     return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)
 
 
+def goes_on(trainer: Trainer) -> bool:
+    """Return whether a trainer goes on in the folder of an earlier run."""
+    return any(isinstance(each, RunLogger) and each.goes_on for each in trainer.loggers)
+
+
 def tensorboard(trainer: Trainer) -> Any | None:
     """Return the SummaryWriter of the trainer's first TensorBoardLogger, or None."""
     for logger in trainer.loggers:

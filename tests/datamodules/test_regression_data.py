@@ -184,8 +184,9 @@ def test_loaders_hold_the_rows_of_the_split():
         ((got_x, got_y),) = loader
         assert torch.equal(got_x, x[sets[name]])
         assert torch.equal(got_y, y[sets[name]])
-    ((got_x,),) = data.predict_dataloader()
+    ((got_x, got_y),) = data.predict_dataloader()
     assert torch.equal(got_x, x)
+    assert torch.equal(got_y, y)
     train = data.train_dataloader()
     assert train.shuffle
     assert train.seed == 3
@@ -207,7 +208,7 @@ def test_without_a_split_all_rows_train_and_test():
 
 def test_whole_sets_come_in_batches_of_bounded_size():
     data = ready("line", line=Line(size=WHOLE + 1), split=None)
-    assert [len(x) for (x,) in data.predict_dataloader()] == [WHOLE, 1]
+    assert [len(x) for x, _ in data.predict_dataloader()] == [WHOLE, 1]
 
 
 def test_setup_twice_gives_the_same():
