@@ -91,7 +91,8 @@ def test_a_page_can_be_followed(page, folder, capsys):
 def test_the_readme_names_what_is_in_the_folder_of_a_run(folder, capsys):
     run_command("make run", [], capsys)
     run = folder / "logs/linear_regression/split/version_0"
-    table = re.findall(r"^\| (`.*?) \|", (ROOT / "README.md").read_text(), re.M)
+    section = (ROOT / "README.md").read_text().partition("## What is in a run's folder")[2]
+    table = re.findall(r"^\| (`.*?) \|", section.partition("\n## ")[0], re.M)
     names = [name.rstrip("/") for row in table for name in re.findall(r"`(.*?)`", row)]
     for name in names:
         assert list(run.glob(name)) or list((run / "checkpoints").glob(name)), name
