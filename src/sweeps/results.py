@@ -174,10 +174,15 @@ def _hparams(run: Run, names: Sequence[str], row: Mapping[str, Any]) -> None:
     now = time.time()
     summaries = [*hparams(values, metrics)]  # type: ignore[no-untyped-call]  # torch has no types
     summaries += [scalar(tag, x) for tag, x in metrics.items()]  # type: ignore[no-untyped-call]
-    with (folder / f"events.out.tfevents.{int(now)}.hparams").open("wb") as file:
+    earlier = list(folder.iterdir())  # of a run that goes on in its own folder
+    file_of_now = folder / f"events.out.tfevents.{int(now)}.hparams"
+    with file_of_now.open("wb") as file:
         writer = RecordWriter(file)
         for event in (
             Event(wall_time=now, file_version="brain.Event:2"),
             *(Event(wall_time=now, step=0, summary=summary) for summary in summaries),
         ):
             writer.write(event.SerializeToString())
+    for path in earlier:
+        if path != file_of_now:
+            path.unlink()

@@ -110,6 +110,35 @@ def test_what_was_logged_after_the_checkpoint_goes(command, here):
     assert found["loss/batch"] == expected["loss/batch"]
 
 
+SWEEP = (
+    *("fit", "--config", "linear_regression/lr_momentum_sweep.yaml", "--data.source", "line"),
+    *("--model.grid", "{lr: [0.01, 0.1], momentum: [0.0, 0.9]}", "--model.seeds", "[7, 8]"),
+    *("--progress", "null", "--trainer.logger.name", "x"),
+)
+
+
+def test_a_sweep_goes_on_to_more_epochs(command, here):
+    assert command(*SWEEP, "--trainer.max_epochs", "3").status == 0
+    outcome = command("fit", "--resume", RUN, "--trainer.max_epochs", "6")
+    assert outcome.status == 0, outcome.err
+    command(*SWEEP, "--trainer.max_epochs", "6")
+    found, expected = here / RUN, here / "logs/x/version_1"
+    for name in ("sweep.csv", "metrics.csv"):
+        assert (found / name).read_text() == (expected / name).read_text()
+    members = [path.name for path in (expected / "members").iterdir()]
+    assert len(members) == 8
+    for part in (".", *(f"members/{member}" for member in members)):
+        assert scalars(found / part) == scalars(expected / part)
+    one, other = (
+        torch.load(run / "checkpoints/parameters.pt", weights_only=True)
+        for run in (found, expected)
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    one, other = (json.loads((run / "summary.json").read_text()) for run in (found, expected))
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -149,6 +149,10 @@ def test_a_sweep_that_was_broken_off_goes_on_to_the_same_end(run, tmp_path, stop
     rest, expected = (table(folder.with_name(name) / "sweep.csv") for name in ("rest", "whole"))
     assert rest == expected
     assert [row["status"] for row in rest] == ["finished"] * 4
+    run("fit", "--resume", folder.with_name("broken"), "--trainer.callbacks", "null")
+    for name in ("sweep.csv", "metrics.csv"):
+        joined, one = (folder.with_name(each) / name for each in ("broken", "whole"))
+        assert joined.read_text() == one.read_text()
 
 
 def test_a_checkpoint_of_another_sweep_is_refused(run, tmp_path):
