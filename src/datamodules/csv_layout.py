@@ -89,7 +89,7 @@ def is_number(text: str, decimal: str = ".") -> bool:
     """Return whether a value is a number, or infinite, written as pandas reads it."""
     point = re.escape(decimal)
     number = rf"[+-]?((\d+({point}\d*)?|{point}\d+)(e[+-]?\d+)?|inf(inity)?)"
-    return re.fullmatch(number, text.strip(), re.IGNORECASE) is not None
+    return re.fullmatch(number, text.strip(" \t\r\n"), re.IGNORECASE | re.ASCII) is not None
 
 
 def lay_out(path: object, lines: Sequence[str], count: int, flags: CsvFlags) -> Layout:
@@ -135,7 +135,10 @@ def _separator(lines: Sequence[str]) -> str:
     """
     found = {}
     for sign in SEPARATORS:
-        rows = split_lines(lines, sign)
+        try:
+            rows = split_lines(lines, sign)
+        except csv.Error:  # a line is longer than the longest value, so this does not separate it
+            continue
         body = rows[1:] or rows
         decimals = (".",) if sign == "," else (".", ",")
         cells = [any(is_number(cell, each) for each in decimals) for row in body for cell in row]

@@ -16,6 +16,7 @@ from .csv_layout import SEPARATORS, CsvFlags, Layout, is_number, lay_out, split_
 
 #: lines that the layout is decided from
 SAMPLE = 1000
+_UNCLOSED = "close its quotes, or leave such a value out"
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,8 @@ def read_csv(path: Path, flags: CsvFlags) -> Table:
         raise UsageError(
             f"{path} is not a text file in UTF-8: save it as comma-separated UTF-8"
         ) from error
+    except csv.Error as error:
+        raise UsageError(f"{path}: {error}: {_UNCLOSED}") from error
     except pd.errors.ParserError as error:
         found = _first_fault(path, layout, None)
         raise UsageError(found or f"{path} is not a table of numbers: {error}") from error
@@ -233,7 +236,10 @@ def _lines(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
         text = (line.strip(" ") if padded else line for line in handle)
         reader = csv.reader(text, delimiter=layout.separator, skipinitialspace=True)
         rows = ((reader.line_num, row) for row in reader if "".join(row).strip() or len(row) > 1)
-        yield from islice(rows, int(layout.heading is not None), None)
+        try:
+            yield from islice(rows, int(layout.heading is not None), None)
+        except csv.Error as error:
+            raise UsageError(f"{path} line {reader.line_num}: {error}: {_UNCLOSED}") from error
 
 
 def _remarks(layout: Layout, blanks: int) -> tuple[str, ...]:

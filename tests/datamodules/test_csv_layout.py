@@ -77,6 +77,9 @@ def test_a_flag_decides_what_is_read(tmp_path, flags):
         ("a,b\n1,NA\n2,3\n", "line 2, column 2: 'NA' is not a number"),
         ("a;b\n1.234,5;2\n", "line 2, column 1: '1.234,5' is not a number"),
         ("a,b\n1,2\n3\n", "line 3 has 1 values, the lines before it have 2"),
+        ("a,b\n1,\u0661\n", "line 2, column 2: '\u0661' is not a number"),
+        (f"a,b\n{'x' * 2**18},2\n", "field larger than field limit (131072): close its quotes"),
+        ("a,b\n" + "1,2\n" * 2000 + '"' + "1,2\n" * 2**16, "close its quotes, or leave such a val"),
     ],
 )
 def test_what_can_be_read_in_two_ways_or_in_none_is_refused(tmp_path, text, says):
@@ -89,6 +92,13 @@ def test_what_can_be_read_in_two_ways_or_in_none_is_refused(tmp_path, text, says
 def test_a_comma_before_three_digits_is_what_the_user_says(tmp_path, decimal, value):
     found = table(tmp_path, "a;b\n1,500;2\n3,400;4\n", decimal=decimal).numbers()
     assert found[0].tolist() == [value, 2.0]
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+def test_lines_may_be_of_any_length(tmp_path, separator):
+    wide = pd.DataFrame(np.random.default_rng(6).normal(size=(2, 20_000)))
+    found = table(tmp_path, wide.to_csv(index=False, sep=separator), header=True)
+    assert np.array_equal(found.numbers().numpy(), wide.to_numpy())
 
 
 SHIPPED = sorted(
