@@ -1,1 +1,1 @@
-"""What each speed claim of the documentation was measured with: ours and the alternatives."""
+"""Measurements behind each speed claim of the documentation: descentlab and its alternatives."""

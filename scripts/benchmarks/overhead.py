@@ -1,4 +1,4 @@
-"""What an update inside `fit` costs, with every default instrument on."""
+"""The cost of an update inside `fit`, with every default instrument on."""
 
 import functools
 import importlib.util

@@ -1,4 +1,4 @@
-"""What was measured: kept as JSON, shown as tables, and held against the last record."""
+"""Measurements, kept as JSON, shown as tables, and compared with the last record."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""What many rows cost: the loader beside DataLoader, and the memory of a fit on mapped files."""
+"""The cost of many rows: the loader beside DataLoader, and the memory of a fit on mapped files."""
 
 import subprocess
 import sys

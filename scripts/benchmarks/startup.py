@@ -1,4 +1,4 @@
-"""How long the command takes to answer, beside a stock LightningCLI."""
+"""The time that the command takes to answer, beside a stock LightningCLI."""
 
 import subprocess
 import sys

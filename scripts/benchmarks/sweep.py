@@ -1,4 +1,4 @@
-"""What 256 members of a sweep cost, beside one ordinary run and beside optax under vmap."""
+"""The cost of 256 members of a sweep, beside one ordinary run and beside optax under vmap."""
 
 import csv
 import importlib.util

@@ -1,4 +1,4 @@
-"""How time and memory of linear dynamics grow with the horizon."""
+"""Growth of the time and memory of linear dynamics with the horizon."""
 
 import importlib.util
 import math

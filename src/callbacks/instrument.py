@@ -1,4 +1,4 @@
-"""What all instruments share: they cost nothing at the hooks that they do not use."""
+"""Base class of the instruments: a hook that one does not use costs nothing."""
 
 from typing import Any, Self
 

@@ -1,4 +1,4 @@
-"""What a fit found: a table for the reader, a file for scripts, HParams in TensorBoard."""
+"""Summary of a fit: a table for the reader, a file for scripts, HParams in TensorBoard."""
 
 import json
 import math

@@ -23,7 +23,7 @@ from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment
 from .data_paths import settle
 from .going_on import SaveConfig, go_on_in, where
-from .messages import known
+from .messages import class_choices
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, needs_closure
 from .parser import Parser, class_defaults, without_enums
 from .words import expand
@@ -159,7 +159,7 @@ class DescentCLI(LightningCLI):
         if self.subcommand not in able:
             raise UsageError(f"{name} is not made for {self.subcommand}: use {' or '.join(able)}")
         if self.datamodule is None and not is_overridden(HOOKS[self.subcommand][1], self.model):
-            raise UsageError(f"{name} has no data: give --data CLASS, {known('data')}")
+            raise UsageError(f"{name} has no data: give --data CLASS, {class_choices('data')}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the instruments for a fit."""

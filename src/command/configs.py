@@ -1,4 +1,4 @@
-"""Where the shipped configs are, and how a config is found by its name."""
+"""The shipped configs, found by name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where the data of a command are: the flags over the config, and whole paths."""
+"""Paths of the data of a command: flags over the config, made absolute."""
 
 import os
 from collections.abc import Sequence

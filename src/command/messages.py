@@ -60,7 +60,7 @@ def sentence(message: str, flags: Iterable[str] = ()) -> str:
     """Say in one sentence what a message of the parser says in many lines.
 
     Args:
-        message: the parser's message; one of an unknown form comes back on one line.
+        message: the parser's message; one of an unknown form is returned on one line.
         flags: all flags of the command, among which the nearest to a wrong one is looked for.
 
     Returns:
@@ -138,11 +138,11 @@ def _about_key(keys: list[str], message: str) -> str:
             )
         other = re.search(r"Expected '\S+' to be a |not correspond to a subclass", inner)
         wrong = f"it is no {name}" if other else f"there is no such {name}"
-        return f"{flag} {value}: {wrong}; give {known(name)}, or an import path"
+        return f"{flag} {value}: {wrong}; give {class_choices(name)}, or an import path"
     before = re.split(r"(?:Got|Given) value", inner)[0]
     expected = re.findall(r"Expected (?:an? )?(.+?)\.? *$", before, re.M)
     if expected:
-        allowed = " or ".join(map(_named, expected)).split(" or ")
+        allowed = " or ".join(map(_type_in_words, expected)).split(" or ")
         return f"{flag} {value}: give {' or '.join(dict.fromkeys(allowed))}"
     return f"{flag}: {' '.join(inner.split(':', 1)[1].split())}"
 
@@ -174,7 +174,7 @@ def _unaccepted(option: str, message: str) -> str:
     return f"{name} has no option {option}{_nearest(option, options)}; it has {', '.join(options)}"
 
 
-def known(key: str) -> str:
+def class_choices(key: str) -> str:
     """Return the classes that a key may name, in words.
 
     Args:
@@ -196,7 +196,7 @@ def _classes(home: str, base: type) -> list[str]:
     )
 
 
-def _named(type_: str) -> str:
+def _type_in_words(type_: str) -> str:
     if "import path string" in type_ or "either not accessible" in type_:
         return "a class"
     bare = re.sub(r"^<class '(.*)'>$", r"\1", type_)

@@ -1,4 +1,4 @@
-"""What other libraries raise, in one sentence: a mistake in what was asked for, or a fault."""
+"""Exceptions of other libraries, told in one sentence: a user's mistake, or a fault."""
 
 import inspect
 import pydoc
@@ -46,7 +46,7 @@ def fault(error: BaseException) -> str:
     """Say what went wrong that nobody had foreseen: its type, its words and its place."""
     where = "".join(f"; what was finished before is in {note}" for note in _notes(error)[:1])
     text = in_one_sentence(f"{type(error).__name__}: {error}")
-    return f"{text[:250]} (in {_place(error)}){where}; --traceback shows the whole"
+    return f"{text[:250]} (in {_file_and_line(error)}){where}; --traceback shows the whole"
 
 
 def mistake_in_making(error: Exception) -> str | None:
@@ -138,6 +138,6 @@ def _library(error: BaseException) -> str:
     return _short(frames[-1].filename).split("/")[0] if frames else ""
 
 
-def _place(error: BaseException) -> str:
+def _file_and_line(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return f"{_short(frames[-1].filename)}:{frames[-1].lineno}" if frames else "an unknown place"

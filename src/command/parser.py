@@ -55,23 +55,23 @@ class Parser(LightningArgumentParser):
         """
         for action in self._actions:
             if isinstance(action, typehints.ActionTypeHint):
-                for value in _named(namespace.get(action.dest)):
+                for value in _class_values(namespace.get(action.dest)):
                     check_kind(action.dest, value, action._typehint)
         made: Namespace = super().instantiate(namespace, *args, **kwargs)
         return made
 
 
-def _named(value: Any) -> Iterator[Any]:
+def _class_values(value: Any) -> Iterator[Any]:
     """Return the classes with their options, and the functions, in the value of a key."""
     if isinstance(value, Namespace | Mapping):
         if isinstance(value.get("class_path"), str):
             yield value
         else:
             for each in value.values():
-                yield from _named(each)
+                yield from _class_values(each)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for each in value:
-            yield from _named(each)
+            yield from _class_values(each)
     elif callable(value):
         yield value
 

@@ -1,4 +1,4 @@
-"""How a CSV file is laid out, by stated rules: separator, decimal sign, heading, row labels."""
+"""Layout of a CSV file, by stated rules: separator, decimal sign, heading, row labels."""
 
 import csv
 import re

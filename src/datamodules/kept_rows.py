@@ -1,4 +1,4 @@
-"""What a run keeps of the rows that it was trained on, so that others are not taken for them."""
+"""The rows that a run was trained on, kept so that no others are taken for them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the rows of a regression come from: exactly one source, and no flag without effect."""
+"""Source of the rows of a regression: exactly one, and no flag without effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a loader and its DataModule keep so that a resumed run goes on with the very next batch."""
+"""State of a loader and its DataModule, from which a resumed run takes the very next batch."""
 
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -115,7 +115,7 @@ class ResumableData(LightningDataModule):
     """A DataModule whose checkpoint holds its seed and the position of its training loader.
 
     Lightning stores a loader's state too, but passes it back only when a run stopped in the middle
-    of an epoch. The DataModule's own state comes back always.
+    of an epoch. The DataModule's own state is always passed back.
 
     Attributes:
         seed: the global seed (`torch.initial_seed()`) of rank 0 when the data were set up.

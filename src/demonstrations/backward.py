@@ -1,4 +1,4 @@
-"""What backward does: it adds to gradients, frees its graph, and keeps those of leaves only."""
+"""`backward` adds to gradients, frees its graph, and keeps gradients of leaves only."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What every demonstration has: facts, and the graphs that were recorded on the way."""
+"""Base class of demonstrations: facts, and the graphs recorded on the way."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -204,10 +204,6 @@ def _blank(
     return figure, axes
 
 
-def _place(unit: str, place: float) -> str:
-    return "start" if unit == "epoch" and place == START else f"{unit} {math.ceil(place)}"
-
-
 def _mark_least(
     axes: Axes,
     name: str,

@@ -1,4 +1,4 @@
-"""What an entry's function is given: it runs commands through it, and claims what comes out."""
+"""A row of the report: an entry's function runs commands and claims figures through it."""
 
 from collections.abc import Sequence
 from pathlib import Path

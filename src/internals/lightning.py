@@ -1,4 +1,4 @@
-"""What the project relies on in Lightning beyond its public interface.
+"""Private interfaces of Lightning that the project relies on.
 
 For speed alone, off with `DESCENTLAB_PLAIN=1`; without it all goes on as before, slower:
 

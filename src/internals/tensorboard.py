@@ -1,4 +1,4 @@
-"""What the project relies on in TensorBoard beyond its public interface.
+"""Private interfaces of TensorBoard that the project relies on.
 
 For speed alone, off with `DESCENTLAB_PLAIN=1`; without it each value goes through `add_scalar`:
 

@@ -1,4 +1,4 @@
-"""What the project relies on in torch beyond its public interface.
+"""Private interfaces of torch that the project relies on.
 
 For speed alone, off with `DESCENTLAB_PLAIN=1`; without it all goes on as before, slower:
 

@@ -1,4 +1,4 @@
-"""What chunks of updates, and their compilation, ask of a module."""
+"""Protocol of a module whose updates can be made in chunks and compiled."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""What all modules share: one loss, two ways to descend it, and the loss on whole sets."""
+"""Base class of the modules: one loss, two ways to descend it, and the loss on whole sets."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What every objective has: a value, its derivatives in closed form, and what follows from them."""
+"""Base class of objectives: a value, its derivatives in closed form, and what follows from them."""
 
 import math
 from abc import ABC, abstractmethod

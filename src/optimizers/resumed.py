@@ -1,4 +1,4 @@
-"""What is configured wins over what a checkpoint holds, for an optimizer that goes on."""
+"""An optimizer that goes on from a checkpoint: configured values win over restored ones."""
 
 import warnings
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""What all rules share: the loop over parameters, the closure, the check of hyperparameters."""
+"""Base class of the rules: the loop over parameters, the closure, the check of hyperparameters."""
 
 import math
 from abc import ABC, abstractmethod

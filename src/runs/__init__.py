@@ -1,1 +1,1 @@
-"""What a run's folder holds, written and read."""
+"""A run's folder: its files, written and read."""

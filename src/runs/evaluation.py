@@ -1,4 +1,4 @@
-"""What the parameters of a run are worth: the last, the best, or those of any epoch."""
+"""Metrics of a run's parameters: the last, the best, or those of any epoch."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What was logged after a checkpoint, taken away again from the files of a run that goes on."""
+"""Removal of what was logged after a checkpoint, for a run that goes on in its folder."""
 
 import csv
 import struct

@@ -1,4 +1,4 @@
-"""What would not be in a sweep what it is in a run of its own: refused before any update."""
+"""Modules that cannot be swept, refused before any update."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

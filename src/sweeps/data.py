@@ -1,4 +1,4 @@
-"""What each seed of a sweep would get in a run of its own: initial parameters and batches."""
+"""Initial parameters and batches of each seed of a sweep, as in a run of its own."""
 
 import copy
 import os

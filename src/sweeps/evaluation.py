@@ -1,4 +1,4 @@
-"""What the members of a sweep are worth: each one's last and best parameters on whole sets."""
+"""Metrics of the members of a sweep: last and best parameters of each, on whole sets."""
 
 import csv
 import json

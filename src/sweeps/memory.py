@@ -1,4 +1,4 @@
-"""How much memory a member of a sweep takes, and how much there is."""
+"""Memory: how much a member of a sweep takes, and how much there is."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is known of each member of a group: its losses, its best epoch, whether it diverged."""
+"""Record of each member of a group: its losses, its best epoch, whether it diverged."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a sweep found: a table of its members, figures, HParams in TensorBoard."""
+"""Results of a sweep: a table of its members, figures, HParams in TensorBoard."""
 
 import json
 import math

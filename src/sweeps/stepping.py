@@ -1,4 +1,4 @@
-"""How the members of a group are stepped: as rows of one tensor, or each by its own optimizer."""
+"""Steps of the members of a group: as rows of one tensor, or each by its own optimizer."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the groups of a sweep that are finished are kept."""
+"""Storage of the finished groups of a sweep."""
 
 from pathlib import Path
 from typing import Any

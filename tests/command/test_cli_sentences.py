@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descentlab.command.messages import HOMES, cause, known, sentence
+from descentlab.command.messages import HOMES, cause, class_choices, sentence
 from descentlab.errors import UsageError
 
 NESTED = """Parser key "model":
@@ -59,7 +59,11 @@ def test_a_usage_error_is_found_below_others():
 
 @pytest.mark.parametrize("key", sorted(HOMES))
 def test_known_classes_can_be_made(key):
-    names = [name for part in known(key).split("(")[1:] for name in part.split(")")[0].split(", ")]
+    names = [
+        name
+        for part in class_choices(key).split("(")[1:]
+        for name in part.split(")")[0].split(", ")
+    ]
     assert names
     assert not any(name.startswith("_") for name in names)
     assert "Rule" not in names  # abstract
