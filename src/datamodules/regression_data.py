@@ -33,7 +33,7 @@ class RegressionData(ResumableData):
     and float32 otherwise. Training batches are shuffled; validation gives the whole training set
     and the whole validation set, the test is the whole test set. Prediction gives all rows in the
     order of the source: (X, y) of data that are built in, and (X,) of files and tensors, which
-    need no targets then.
+    need no targets then; (X, y) of all where the module has `predicts_with_targets = True`.
 
     A run keeps a digest of its rows: who resumes or tests it with other data is told so.
 
@@ -246,7 +246,10 @@ class RegressionData(ResumableData):
         if name in self._sets:
             return
         if name == "all":
-            every = self._told(self.source.inputs(self._columns))
+            module = getattr(self.trainer, "lightning_module", None)
+            with_targets = getattr(module, "predicts_with_targets", False)
+            read = self.source.rows if with_targets else self.source.inputs
+            every = self._told(read(self._columns))
             self._sets["all"] = (cast("the inputs", every.x, self.dtype),)
             if every.y is not None:
                 self._sets["all"] += (cast("the targets", every.y, self.dtype),)

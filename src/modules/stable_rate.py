@@ -45,6 +45,9 @@ class StableRate(LightningModule):
             a `configure_optimizers` of its own.
     """
 
+    #: a loss needs the targets, which `RegressionData` leaves out of predictions otherwise
+    predicts_with_targets = True
+
     def __init__(self, module: DescentModule, steps: int = 4096, precision: float = 1.0e-5) -> None:
         super().__init__()
         if steps < 8:

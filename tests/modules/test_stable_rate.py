@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -72,11 +73,50 @@ def test_a_toy_objective_has_no_tensors_in_its_batch(tmp_path):
     assert rates["predicted"] == pytest.approx(1.0, rel=1e-9)
 
 
-def test_linear_regression_takes_its_features_from_the_data(tmp_path):
-    data = RegressionData(batch_size=1000)
+INPUTS = np.random.default_rng(4).normal(1.0, 2.0, size=(30, 3))
+
+
+def built_in(folder):
+    return RegressionData(), RegressionData().source.rows().x.numpy()
+
+
+def one_file(folder):
+    pd.DataFrame(INPUTS, columns=list("abc")).assign(y=INPUTS.sum(1)).to_csv(
+        folder / "all.csv", index=False
+    )
+    return RegressionData(path=str(folder / "all.csv"), target="y"), INPUTS
+
+
+def two_files(folder):
+    np.save(folder / "x.npy", INPUTS)
+    np.save(folder / "y.npy", INPUTS.sum(1))
+    return RegressionData(x_path=str(folder / "x.npy"), y_path=str(folder / "y.npy")), INPUTS
+
+
+def tensors(folder):
+    return RegressionData(x=torch.tensor(INPUTS), y=torch.tensor(INPUTS.sum(1))), INPUTS
+
+
+@pytest.mark.parametrize("source", [built_in, one_file, two_files, tensors])
+def test_linear_regression_takes_its_features_from_the_data(tmp_path, source):
+    data, x = source(tmp_path)
     rates = found(LinearRegression(), data, tmp_path)
-    x = next(iter(data.predict_dataloader()))[0].double().numpy()
     a = np.c_[x, np.ones(len(x))]
     expected = 2 / np.linalg.eigvalsh(2 / len(a) * a.T @ a)[-1]
     assert rates["observed"] == pytest.approx(expected, rel=1e-4)
     assert rates["predicted"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"x": torch.tensor(INPUTS)}, "x and y belong together"),
+        ({"x_path": "x.npy"}, "y_path is missing"),
+        ({"path": "all.csv"}, "target is missing: give --data.target"),
+    ],
+)
+def test_inputs_alone_have_no_rate(tmp_path, monkeypatch, options, says):
+    monkeypatch.chdir(tmp_path)
+    one_file(tmp_path)
+    with pytest.raises(UsageError, match=says):
+        found(LinearRegression(), RegressionData(**options), tmp_path)
