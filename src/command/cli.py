@@ -24,7 +24,7 @@ from .configs import DEFAULTS, experiment
 from .data_paths import settle
 from .going_on import SaveConfig, go_on_in, where
 from .messages import class_choices
-from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, needs_closure
+from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
 from .parser import Parser, class_defaults, without_enums
 from .words import expand
 
@@ -224,11 +224,8 @@ class DescentCLI(LightningCLI):
         if isinstance(self.model, modules.DescentModule):
             self.model.check_chunk(getattr(self.datamodule, "chunk", 1))
             optimizer = self._get(self.config, "model").get("init_args", {}).get("optimizer")
-            if not self.model.automatic_optimization and needs_closure(optimizer):
-                raise UsageError(
-                    f"model.optimizer: {optimizer.class_path} measures the loss anew within a "
-                    "step, which is not written out by hand: leave manual_optimization out"
-                )
+            if mistake := mistake_in_step(optimizer, self.model.automatic_optimization):
+                raise UsageError(mistake)
         path = self._checkpoint
         if path is not None:
             checkpoint = read_checkpoint(Path(path))

@@ -97,11 +97,30 @@ def idleness(trainer: Trainer) -> str | None:
     return None
 
 
-def needs_closure(optimizer: Any) -> bool:
-    """Return whether the class of an optimizer, as configured, has a step only with a closure."""
-    kind = pydoc.locate(getattr(optimizer, "class_path", ""))
-    closure = inspect.signature(getattr(kind, "step", int)).parameters.get("closure")
-    return closure is not None and closure.default is closure.empty
+def mistake_in_step(optimizer: Any, automatic: bool) -> str | None:
+    """Return what the step of an optimizer, as configured, cannot do here; None if it can all.
+
+    Args:
+        optimizer: the configuration of an optimizer.
+        automatic: whether optimization is automatic.
+    """
+    path = getattr(optimizer, "class_path", "")
+    step = getattr(pydoc.locate(path), "step", None)
+    if step is None:
+        return None
+    parameters = inspect.signature(step).parameters
+    closure = parameters.get("closure")
+    if closure is None and all(one.kind != one.VAR_KEYWORD for one in parameters.values()):
+        return (
+            f"model.optimizer: {path}.step takes no closure, in which Lightning computes the loss "
+            "and its gradients: write step(self, closure=None), and call it"
+        )
+    if not automatic and closure is not None and closure.default is closure.empty:
+        return (
+            f"model.optimizer: {path} measures the loss anew within a step, which is not written "
+            "out by hand: leave manual_optimization out"
+        )
+    return None
 
 
 def _made(error: BaseException) -> str:
