@@ -1,6 +1,5 @@
 """Exceptions of other libraries, told in one sentence: a user's mistake, or a fault."""
 
-import inspect
 import pydoc
 import re
 import traceback
@@ -12,6 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 
+from ..modules.closures import needs_closure, takes_closure
 from .messages import cause
 
 PACKAGE = Path(__file__).parents[1]
@@ -105,17 +105,15 @@ def mistake_in_step(optimizer: Any, automatic: bool) -> str | None:
         automatic: whether optimization is automatic.
     """
     path = getattr(optimizer, "class_path", "")
-    step = getattr(pydoc.locate(path), "step", None)
-    if step is None:
+    kind = pydoc.locate(path)
+    if not hasattr(kind, "step"):
         return None
-    parameters = inspect.signature(step).parameters
-    closure = parameters.get("closure")
-    if closure is None and all(one.kind != one.VAR_KEYWORD for one in parameters.values()):
+    if not takes_closure(kind):
         return (
             f"model.optimizer: {path}.step takes no closure, in which Lightning computes the loss "
             "and its gradients: write step(self, closure=None), and call it"
         )
-    if not automatic and closure is not None and closure.default is closure.empty:
+    if not automatic and needs_closure(kind):
         return (
             f"model.optimizer: {path} measures the loss anew within a step, which is not written "
             "out by hand: leave manual_optimization out"

@@ -30,6 +30,7 @@ from ..internals.torch import method_of
 from ..optimizers import GradientDescent
 from ..optimizers.resumed import configured, prefer_configured
 from .chunks import ChunkDescent
+from .closures import needs_closure
 
 NEVER = 2**62  # in how many epochs Lightning is to step a scheduler that is stepped here
 
@@ -143,12 +144,13 @@ class DescentModule(LeanModule, ABC):
 
         Raises:
             UsageError: if updates are to be compiled, and batches come one by one; if the scheduler
-            watches what is never measured.
+            watches what is never measured; if gradients are to be accumulated that cannot be.
         """
         super().on_fit_start()
         self._descend_chunk = None
         self._validated, self._last_watched = False, None
         self._check_plateau()
+        self._check_accumulation()
         self.check_chunk(getattr(self.trainer.datamodule, "chunk", 1))  # type: ignore[attr-defined]
 
     def check_chunk(self, chunk: int) -> None:
@@ -214,6 +216,17 @@ class DescentModule(LeanModule, ABC):
                     "ReduceLROnPlateau watches the loss that a validation measures, and there is "
                     "none: give data for it and trainer.limit_val_batches above 0, or another "
                     "lr_scheduler"
+                )
+
+    def _check_accumulation(self) -> None:
+        """Refuse to accumulate where a step measures the loss anew: it has the last batch alone."""
+        batches = self.trainer.accumulate_grad_batches
+        for optimizer in self.trainer.optimizers:
+            if batches > 1 and needs_closure(optimizer):
+                raise UsageError(
+                    f"trainer.accumulate_grad_batches = {batches}: {type(optimizer).__name__} "
+                    "measures the loss anew within a step, and would add up gradients of the last "
+                    "batch alone: leave it out, or give a larger data.batch_size"
                 )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -1,6 +1,7 @@
 """Optimizers of one's own that leave out the closure, searches, and losses that do not fall."""
 
 import csv
+import doctest
 import json
 import os
 import subprocess
@@ -9,6 +10,8 @@ import sys
 import pytest
 import torch
 from command_line import RUN, YOUR_DATA
+
+from descentlab.modules import closures
 
 QUIET = ("--graph_export", "null", "--learning_curves", "null")
 OWN = """
@@ -58,6 +61,10 @@ def test_a_closure_that_is_not_called_is_named(own):
     assert outcome.status == 2
     assert "The closure hasn't been executed" in outcome.message
     assert own("Uncalled", "--model.manual_optimization", "true").status == 0
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(closures).failed == 0
 
 
 @pytest.mark.parametrize("name", ["Plain", "Keywords"])

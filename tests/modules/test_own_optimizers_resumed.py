@@ -65,6 +65,12 @@ def test_a_regression_made_from_a_checkpoint_has_its_slope_and_says_so_too(tmp_p
     assert torch.equal(made.slope, module.slope)
 
 
+def test_an_objective_is_given_again(tmp_path):
+    fit(ToyObjective(SquaredNorm(), [1.0, -2.0]), tmp_path, 3)
+    with pytest.raises(TypeError, match="'objective'"):
+        ToyObjective.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+
+
 def test_an_optimizer_of_the_modules_own_goes_on_as_it_was(tmp_path):
     whole = fit(OwnOptimizer(SquaredNorm(), [1.0, -2.0]), tmp_path, 7)
     fit(OwnOptimizer(SquaredNorm(), [1.0, -2.0]), tmp_path, 3)

@@ -92,3 +92,25 @@ def test_updates_are_counted_on_when_the_way_changes(tmp_path, order):
     assert steps == [steps[0], 2 * steps[0], 3 * steps[0]]
     assert torch.equal(module.slope, whole.slope)
     assert whole.slope.item() != 0
+
+
+def small_steps(parameters):
+    return torch.optim.LBFGS(parameters, lr=0.1, max_iter=3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batches", "refused"),
+    [(small_steps, 4, True), (small_steps, 1, False), (torch.optim.SGD, 4, False)],
+)
+def test_gradients_are_not_accumulated_where_a_step_measures_the_loss_anew(
+    optimizer, batches, refused
+):
+    """Lightning hands such a step the last batch alone, and does not zero within it."""
+    fitted, module = trainer(accumulate_grad_batches=batches), LinearRegression(1, optimizer)
+    if refused:
+        with pytest.raises(UsageError, match="accumulate_grad_batches = 4: LBFGS measures"):
+            fitted.fit(module, datamodule=RegressionData())
+        assert fitted.global_step == 0
+    else:
+        fitted.fit(module, datamodule=RegressionData())
+        assert fitted.global_step == 2 * (12 // batches)
