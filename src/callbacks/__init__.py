@@ -8,6 +8,7 @@ from .instrument import Instrument
 from .learning_curves import LearningCurves
 from .progress import Progress
 from .summary import Summary
+from .trajectory import Trajectory
 
 __all__ = [
     "AcceleratorTimer",
@@ -18,4 +19,5 @@ __all__ = [
     "LearningCurves",
     "Progress",
     "Summary",
+    "Trajectory",
 ]

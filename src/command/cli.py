@@ -32,14 +32,17 @@ from .words import expand
 INSTRUMENTS = {
     "batch_loss": callbacks.BatchLoss,
     "learning_curves": callbacks.LearningCurves,
+    "trajectory": callbacks.Trajectory,
     "graph_export": callbacks.GraphExport,
     "accelerator_timer": callbacks.AcceleratorTimer,
     "progress": callbacks.Progress,
     "best_parameters": callbacks.BestParameters,
     "summary": callbacks.Summary,
 }
+#: those that are off unless a config or a flag names them
+ON_REQUEST = ("trajectory",)
 #: those that look at one descent; `SweepResults` takes their place where there are many
-OF_ONE_DESCENT = ("batch_loss", "learning_curves", "graph_export", "summary")
+OF_ONE_DESCENT = ("batch_loss", "learning_curves", "trajectory", "graph_export", "summary")
 
 
 class DescentCLI(LightningCLI):
@@ -113,7 +116,8 @@ class DescentCLI(LightningCLI):
             parser.add_argument("--epoch", type=int | None, default=None, help=EPOCH_HELP)
             return parser
         for name, kind in INSTRUMENTS.items():
-            default = {"class_path": f"{kind.__module__}.{kind.__name__}"}
+            path = {"class_path": f"{kind.__module__}.{kind.__name__}"}
+            default = None if name in ON_REQUEST else path
             about = f"{_first(kind)} (null for none)."
             parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
         parser.add_argument("--resume", type=str | None, default=None, help=RESUME_HELP)

@@ -20,7 +20,14 @@ TRAINER_KEYS = ("accelerator", "devices", "precision")
 
 #: what an evaluation does not make: keys of a config, and of a descentlab module in it
 FIT_KEYS = (
-    *("batch_loss", "learning_curves", "graph_export", "accelerator_timer", "progress"),
+    *(
+        "batch_loss",
+        "learning_curves",
+        "trajectory",
+        "graph_export",
+        "accelerator_timer",
+        "progress",
+    ),
     *("best_parameters", "summary", "test_after_fit", "ckpt_path", "resume", "weights_only"),
 )
 DESCENT_KEYS = ("optimizer", "lr_scheduler")

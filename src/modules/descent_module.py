@@ -90,6 +90,10 @@ class DescentModule(LeanModule, ABC):
         """
         return None
 
+    def minimiser(self, batch: Any) -> Tensor | None:
+        """Return the parameters of the least loss on a batch, one behind the other, where known."""
+        return None
+
     @with_signature
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | dict[str, Tensor]:
         """Return the loss of the batch; under manual optimization make the update too.

@@ -71,6 +71,10 @@ class LinearDynamics(DescentModule):
         """Return 2T², whatever the batch."""
         return 2.0 * self.horizon**2
 
+    def minimiser(self, batch: tuple[Tensor]) -> Tensor:
+        r"""Return :math:`(x^* - \bar x_0) / T`, where the mean final state is the target."""
+        return ((self.target - batch[0].mean()) / self.horizon).reshape(1)
+
     def predict_step(self, batch: tuple[Tensor], batch_idx: int) -> Tensor:
         """Return the final states of a batch."""
         final: Tensor = self(batch[0])

@@ -56,6 +56,11 @@ class ToyObjective(DescentModule):
         """Return the objective's largest curvature, where it states one."""
         return getattr(self.objective, "largest_curvature", None)
 
+    def minimiser(self, batch: Any) -> Tensor | None:
+        """Return the objective's minimiser, where it states one."""
+        least = getattr(self.objective, "minimiser", None)
+        return None if least is None else least.to(self.theta).expand_as(self.theta).reshape(-1)
+
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the objective at the parameters, as one row."""
         value: Tensor = self()

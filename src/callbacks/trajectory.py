@@ -1,0 +1,217 @@
+"""Picture of a descent: the path of the parameters over the loss."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import Module
+
+from ..drawing import trajectory
+from ..drawing.curves import pixels, save_figure
+from ..runs.folder import run_to_write, show_image
+from .fresh_metrics import is_new
+from .instrument import Instrument
+
+LARGEST = 1_000  # parameters
+_FAR = 1e100  # beyond it the arithmetic of the axes overflows
+
+
+@runtime_checkable
+class HasLoss(Protocol):
+    """A module with a loss that can be evaluated anywhere, and perhaps a known minimiser."""
+
+    def loss(self, batch: Any) -> Tensor:
+        """Return the loss of a batch, a tensor without dimensions."""
+        ...
+
+    def minimiser(self, batch: Any) -> Tensor | None:
+        """Return the parameters of the least loss, one behind the other, where they are known."""
+        ...
+
+
+class Trajectory(Instrument):
+    """Draw `figures/trajectory`: the path over the loss, as PNG, SVG and in TensorBoard.
+
+    The path goes through the parameters before the first update and after every epoch, of up to
+    1,000 parameters. The loss around it is that of the whole training set, which the module's
+    validation loaders hold under the name `train`. Drawn when the fit ends, also by an exception; a
+    run that resumes draws the path before it too. A module of another kind is left without a
+    picture, with a warning.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._points: list[Tensor] = []
+        self._updates: list[int] = []
+        self._folder: Path | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        if stage == "fit" and is_new(trainer):
+            self._begin()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the parameters before the first update, and find the place of the figure."""
+        reason = _unfit(trainer, pl_module)
+        if reason is not None:
+            rank_zero_warn(f"No path is drawn of {type(pl_module).__name__}: {reason}.")
+            return
+        run = run_to_write(trainer)
+        self._folder = run.figures if run is not None else None
+        if not self._points:
+            self._take(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the parameters of the epoch."""
+        if self._folder is not None:
+            self._take(trainer, pl_module)
+
+    def _take(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        while self._updates and self._updates[-1] >= trainer.global_step:
+            self._updates.pop()  # an epoch that is run again
+            self._points.pop()
+        self._updates.append(trainer.global_step)
+        flat = [p.detach().reshape(-1) for p in pl_module.parameters()]
+        self._points.append(torch.cat(flat).to("cpu", torch.float64))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the figure."""
+        self._draw(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Draw the figure of a run that ends before its time."""
+        self._draw(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the path so far."""
+        points = torch.stack(self._points) if self._points else torch.empty(0)
+        return {"points": points, "updates": list(self._updates)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the path of an earlier run."""
+        self._points = list(state_dict["points"])
+        self._updates = list(state_dict["updates"])
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder, self._folder = self._folder, None
+        if folder is None or not isinstance(pl_module, HasLoss):
+            return
+        try:
+            surface = LossSurface(pl_module, _training_set(trainer, pl_module))
+            path = surface.path(self._points, self._updates)
+            if len(path.points) < 2:
+                return
+            figure = trajectory.trajectory_figure(path, surface.losses, surface.minimiser)
+            save_figure(figure, folder / "trajectory")
+            show_image(trainer, "figure/trajectory", pixels(figure), trainer.global_step)
+        except Exception as error:  # a picture is never worth a run
+            rank_zero_warn(f"The trajectory was not drawn: {error}")
+
+
+def _unfit(trainer: Trainer, pl_module: LightningModule) -> str | None:
+    """Return why no path of a module can be drawn; None where it can."""
+    parameters = list(pl_module.parameters())
+    if not isinstance(pl_module, HasLoss):
+        return "it has no loss(batch) and minimiser(batch), as a DescentModule has"
+    if not isinstance(trainer.val_dataloaders, Mapping) or "train" not in trainer.val_dataloaders:
+        return 'its validation loaders hold no training set, {"train": loader}'
+    if not parameters or sum(p.numel() for p in parameters) > LARGEST:
+        return f"it has not 1 to {LARGEST:,} parameters"
+    if not all(p.is_floating_point() for p in parameters):
+        return "its parameters are not real numbers"
+    return None
+
+
+def _training_set(trainer: Trainer, pl_module: LightningModule) -> list[Any]:
+    loaders: Any = trainer.val_dataloaders
+    batches: Iterable[Any] = loaders["train"]
+    move = trainer.strategy.batch_to_device
+    return [move(batch, pl_module.device, dataloader_idx=0) for batch in batches]
+
+
+class _Loss(Module):
+    """The loss of a module as the output of one that holds it, which `functional_call` takes."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch: Any) -> Tensor:
+        loss: Tensor = self.module.loss(batch)
+        return loss
+
+
+class LossSurface:
+    """The loss of a module on a set, at any parameters; the module's own are left alone.
+
+    Args:
+        module: has the loss.
+        batches: the set. Of several batches the losses are averaged by their first lengths.
+    """
+
+    def __init__(self, module: Any, batches: list[Any]) -> None:
+        self._holder = _Loss(module)
+        self._batches = batches
+        self._like = list(self._holder.named_parameters())
+        least = module.minimiser(batches[0]) if len(batches) == 1 else None
+        self.minimiser: NDArray[np.float64] | None = None
+        if least is not None:
+            self.minimiser = least.detach().reshape(-1).to("cpu", torch.float64).numpy()
+
+    def _at(self, point: Tensor) -> Tensor:
+        """Return the loss, with the parameters in place of the module's own."""
+        sizes = [p.numel() for _, p in self._like]
+        values = {
+            name: part.to(p.device, p.dtype).view_as(p)
+            for (name, p), part in zip(self._like, torch.split(point, sizes), strict=True)
+        }
+        weights = [_rows(batch) for batch in self._batches]
+        losses = [functional_call(self._holder, values, (batch,)) for batch in self._batches]
+        total = sum(w * loss for w, loss in zip(weights, losses, strict=True))
+        return torch.as_tensor(total) / sum(weights)
+
+    def losses(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the losses, (m,), at points, (m, p)."""
+        with torch.no_grad():
+            found = [float(self._at(torch.from_numpy(point))) for point in points]
+        return np.array(found, dtype=np.float64)
+
+    def path(self, points: list[Tensor], updates: list[int]) -> trajectory.Path:
+        """Return the path with its losses and gradients, as far as all of it is finite."""
+        losses, norms = [], []
+        with torch.enable_grad():
+            for point in points:
+                place = point.clone().requires_grad_()
+                loss = self._at(place)
+                (gradient,) = torch.autograd.grad(loss, place)
+                values = torch.stack([loss.detach().double().cpu(), place.detach().abs().max()])
+                if not bool((values.abs() < _FAR).all()):
+                    break
+                losses.append(float(loss.detach()))
+                norms.append(float(gradient.norm()))
+        count = len(losses)
+        names = [
+            name.removeprefix("module.") + (f"[{', '.join(map(str, index))}]" if index else "")
+            for name, p in self._like
+            for index in np.ndindex(*p.shape)
+        ]
+        stacked = torch.stack(points[:count]).numpy() if count else np.zeros((0, len(names)))
+        return trajectory.Path(
+            stacked, np.array(losses), np.array(norms), names, np.array(updates[:count])
+        )
+
+
+def _rows(batch: Any) -> int:
+    first = batch[0] if isinstance(batch, (tuple, list)) else batch
+    return len(first) if isinstance(first, Tensor) and first.dim() else 1

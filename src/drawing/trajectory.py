@@ -1,0 +1,210 @@
+"""Figure of a descent: the path of the parameters over the loss, and their values by update."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+
+Numbers = NDArray[np.float64]
+
+_PATH, _START, _END, _MINIMUM = "#D55E00", "#0072B2", "#009E73", "#CC79A7"  # Okabe and Ito
+_CURVE_POINTS, _PLANE_POINTS = 241, 49
+_LEVELS = 24
+_MARGIN = 0.25  # of the path's extent, on each side
+_MARKED_UP_TO = 60  # points
+_LINES_UP_TO = 6  # parameters that are drawn by name
+
+
+@dataclass(frozen=True)
+class Path:
+    """The path of a descent.
+
+    Args:
+        points: the parameters before the first update and after each kept one, (k, p).
+        losses: the loss at each, (k,).
+        gradients: the norm of the gradient at each, (k,).
+        names: of the parameters, p of them.
+        updates: the number of updates before each, (k,).
+    """
+
+    points: Numbers
+    losses: Numbers
+    gradients: Numbers
+    names: Sequence[str]
+    updates: NDArray[np.int64]
+
+    @property
+    def step_sizes(self) -> Numbers:
+        """The distance from each point to the next, (k - 1,)."""
+        return np.asarray(np.linalg.norm(np.diff(self.points, axis=0), axis=1))
+
+
+def trajectory_figure(
+    path: Path, loss: Callable[[Numbers], Numbers], minimiser: Numbers | None = None
+) -> Figure:
+    """Draw a path over the loss, and below it parameters, gradient and step size by update.
+
+    Of one parameter it is the curve of the loss, of two its contours, of more the contours in the
+    plane of the path's two leading principal components, through the path's mean.
+
+    Args:
+        path: at least two points, all finite.
+        loss: gives the losses, (m,), at points, (m, p).
+        minimiser: where the loss is least, (p,), if that is known.
+
+    Returns:
+        A figure of 900 by 900 pixels.
+
+    Raises:
+        UsageError: the path has fewer than two points, or one that is not finite.
+    """
+    if len(path.points) < 2 or not np.isfinite(path.points).all():
+        raise UsageError("A path needs two points or more, all of them finite.")
+    figure = Figure(figsize=(9, 9), dpi=100, layout="constrained")
+    grid = figure.add_gridspec(2, 3, height_ratios=(2.3, 1))
+    top = figure.add_subplot(grid[0, :])
+    if path.points.shape[1] == 1:
+        _draw_curve(top, path, loss, minimiser)
+    else:
+        _draw_contours(figure, top, path, loss, minimiser)
+    top.legend(loc="best", frameon=True, framealpha=0.85)
+    last = path.updates[-1]
+    top.set_title(f"The path of {last} update{'s' * bool(last != 1)} over the loss", fontsize=13)
+    _draw_by_update([figure.add_subplot(grid[1, column]) for column in range(3)], path)
+    return figure
+
+
+def _range(values: Numbers) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    margin = _MARGIN * (high - low) or 0.5 * max(abs(high), 1.0)
+    return low - margin, high + margin
+
+
+def _not_too_thin(*ranges: tuple[float, float]) -> list[tuple[float, float]]:
+    """Widen the shorter of two ranges to a fifth of the longer one: a path may be straight."""
+    least = max(high - low for low, high in ranges) / 5
+    middles = [((low + high) / 2, max(high - low, least) / 2) for low, high in ranges]
+    return [(middle - half, middle + half) for middle, half in middles]
+
+
+def _draw_curve(
+    axes: Axes, path: Path, loss: Callable[[Numbers], Numbers], minimiser: Numbers | None
+) -> None:
+    """Draw the curve of a loss of one parameter, and the path on it."""
+    seen = path.points if minimiser is None else np.vstack([path.points, minimiser])
+    places = np.linspace(*_range(seen), _CURVE_POINTS)
+    axes.plot(places, loss(places[:, None]), color="0.45", linewidth=1.4, label="loss")
+    _draw_path(axes, path.points[:, 0], path.losses)
+    if minimiser is not None:
+        least = loss(minimiser.reshape(1, 1))
+        axes.plot(minimiser, least, **_mark("X", _MINIMUM), label=f"minimum at {minimiser[0]:.5g}")
+    axes.set_xlabel(path.names[0])
+    axes.set_ylabel("loss")
+    axes.grid(visible=True, color="0.9")
+
+
+def _draw_contours(
+    figure: Figure,
+    axes: Axes,
+    path: Path,
+    loss: Callable[[Numbers], Numbers],
+    minimiser: Numbers | None,
+) -> None:
+    """Draw the contours of a loss around a path, in its own plane or in a principal one."""
+    seen = path.points if minimiser is None else np.vstack([path.points, minimiser])
+    origin, directions, labels = plane_of(path)
+    flat = (seen - origin) @ directions.T
+    ranges = [_range(flat[:, side]) for side in (0, 1)]
+    across, up = (np.linspace(*each, _PLANE_POINTS) for each in _not_too_thin(*ranges))
+    corners = np.stack(np.meshgrid(across, up), axis=-1)
+    heights = loss(corners.reshape(-1, 2) @ directions + origin).reshape(corners.shape[:2])
+    shown, levels = _levels(heights)
+    drawn = axes.contourf(across, up, shown, levels=levels, cmap="Greys", alpha=0.75)
+    bar = figure.colorbar(drawn, ax=axes, label="loss", ticks=levels[::4])
+    bar.set_ticklabels([f"{_height(level, heights):.3g}" for level in levels[::4]])
+    _draw_path(axes, *flat[: len(path.points)].T)
+    if minimiser is not None:
+        axes.plot(*flat[-1], **_mark("X", _MINIMUM), label="minimum")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+
+
+def plane_of(path: Path) -> tuple[Numbers, Numbers, list[str]]:
+    """Return the plane that a path is drawn in: a point of it, two directions, their labels.
+
+    Returns:
+        The point (p,), orthonormal directions (2, p), and two labels.
+    """
+    count = path.points.shape[1]
+    if count == 2:
+        return np.zeros(2), np.eye(2), list(path.names)
+    mean = path.points.mean(axis=0)
+    _, sizes, directions = np.linalg.svd(path.points - mean, full_matrices=True)
+    shares = np.zeros(count)
+    shares[: sizes.size] = sizes**2 / (np.sum(sizes**2) or 1.0)
+    labels = [f"principal component {n + 1} ({shares[n]:.1%} of the path)" for n in range(2)]
+    return mean, directions[:2], labels
+
+
+def _levels(heights: Numbers) -> tuple[Numbers, Numbers]:
+    """Return heights for contours that lie closer near the least one, and their levels."""
+    finite = heights[np.isfinite(heights)]
+    low = float(finite.min()) if finite.size else 0.0
+    shown = np.sqrt(np.clip(np.where(np.isfinite(heights), heights, np.nan) - low, 0.0, None))
+    top = float(np.nanmax(shown)) if finite.size else 0.0
+    return shown, np.linspace(0.0, top or 1.0, _LEVELS + 1)
+
+
+def _height(level: float, heights: Numbers) -> float:
+    """Return the loss that a level of `_levels` stands for."""
+    return float(np.min(heights[np.isfinite(heights)]) + level**2)
+
+
+def _draw_path(axes: Axes, across: Numbers, up: Numbers) -> None:
+    axes.plot(across, up, color=_PATH, linewidth=1.2, marker=".", markersize=5, label="path")
+    axes.plot(across[0], up[0], **_mark("o", _START), label="start")
+    axes.plot(across[-1], up[-1], **_mark("*", _END, 16), label="end")
+
+
+def _mark(marker: str, colour: str, size: int = 10) -> dict[str, Any]:
+    return {
+        "linestyle": "",
+        "marker": marker,
+        "markersize": size,
+        "color": colour,
+        "markeredgecolor": "black",
+        "zorder": 3,
+    }
+
+
+def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:
+    """Draw the parameters, the gradient's norm and the step size by update."""
+    values, gradient, step = axes
+    marker = "." if len(path.points) <= _MARKED_UP_TO else ""
+    if len(path.names) <= _LINES_UP_TO:
+        for column, name in enumerate(path.names):
+            values.plot(path.updates, path.points[:, column], marker=marker, label=name)
+        values.legend(fontsize=8)
+        values.set_title("parameters", fontsize=11)
+    else:
+        values.plot(path.updates, np.linalg.norm(path.points, axis=1), marker=marker)
+        values.set_title("norm of the parameters", fontsize=11)
+    gradient.plot(path.updates, path.gradients, color=_PATH, marker=marker)
+    gradient.set_title("norm of the gradient", fontsize=11)
+    step.plot(path.updates[1:], path.step_sizes, color=_END, marker=marker)
+    step.set_title("length of the step", fontsize=11)
+    for each, drawn in ((gradient, path.gradients), (step, path.step_sizes)):
+        good = drawn[np.isfinite(drawn) & (drawn > 0)]
+        if good.size and good.max() > 100 * good.min():
+            each.set_yscale("log")
+    for each in axes:
+        each.set_xlabel("updates")
+        each.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+        each.grid(visible=True, color="0.9")

@@ -1,0 +1,87 @@
+"""The figure of a path over the loss: what is drawn, against scikit-learn and closed forms."""
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from descentlab.drawing.curves import pixels
+from descentlab.drawing.trajectory import Path, plane_of, trajectory_figure
+from descentlab.errors import UsageError
+
+RANDOM = np.random.default_rng(11)
+
+
+def path(points):
+    count = len(points)
+    names = [f"w[{n}]" for n in range(points.shape[1])]
+    losses = (points**2).sum(axis=1)
+    return Path(points, losses, 2 * np.sqrt(losses), names, np.arange(count))
+
+
+def bowl(points):
+    return (points**2).sum(axis=1)
+
+
+def drawn(figure, label, axes=0):
+    (line,) = (one for one in figure.axes[axes].lines if one.get_label() == label)
+    return np.stack(line.get_data(), axis=1)
+
+
+def test_one_parameter_is_a_path_on_the_curve_of_the_loss():
+    points = RANDOM.normal(size=(9, 1))
+    figure = trajectory_figure(path(points), bowl, np.zeros(1))
+    curve, way = drawn(figure, "loss"), drawn(figure, "path")
+    assert np.allclose(curve[:, 1], curve[:, 0] ** 2)
+    assert curve[:, 0].min() < points.min() < points.max() < curve[:, 0].max()
+    assert np.array_equal(way, np.hstack([points, points**2]))
+    assert np.array_equal(drawn(figure, "start")[0], way[0])
+    assert np.array_equal(drawn(figure, "end")[0], way[-1])
+    assert drawn(figure, "minimum at 0").tolist() == [[0.0, 0.0]]
+
+
+def test_two_parameters_are_drawn_as_they_are():
+    points = RANDOM.normal(size=(9, 2))
+    figure = trajectory_figure(path(points), bowl, np.zeros(2))
+    assert np.array_equal(drawn(figure, "path"), points)
+    assert figure.axes[0].get_xlabel() == "w[0]"
+    assert drawn(figure, "minimum").tolist() == [[0.0, 0.0]]
+
+
+def test_more_parameters_are_drawn_in_the_plane_of_scikit_learns_components():
+    spread = np.array([5.0, 3.0, 0.4, 0.2, 0.1])
+    points = 2.0 + RANDOM.normal(size=(40, 5)) * spread
+    expected = PCA(n_components=2).fit(points)
+    origin, directions, labels = plane_of(path(points))
+    assert np.allclose(origin, expected.mean_)
+    assert np.allclose(np.abs(directions @ expected.components_.T), np.eye(2), atol=1e-9)
+    for label, share in zip(labels, expected.explained_variance_ratio_, strict=True):
+        assert f"({share:.1%} of the path)" in label
+    way = drawn(trajectory_figure(path(points), bowl), "path")
+    assert np.allclose(np.abs(way), np.abs(expected.transform(points)))
+    assert not np.allclose(np.abs(way), np.abs(points[:, :2]))  # another plane is told apart
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_a_straight_path_and_a_short_one_can_be_drawn(count):
+    step = RANDOM.normal(size=count)
+    image = pixels(trajectory_figure(path(np.stack([step, 0.5 * step])), bowl))
+    assert image.shape == (900, 900, 3)
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+
+
+def test_steps_are_distances():
+    points = RANDOM.normal(size=(6, 3))
+    expected = [np.linalg.norm(b - a) for a, b in itertools.pairwise(points)]
+    assert np.allclose(path(points).step_sizes, expected)
+    figure = trajectory_figure(path(points), bowl)
+    lengths = next(each for each in figure.axes if each.get_title() == "length of the step")
+    assert np.allclose(lengths.lines[0].get_ydata(), expected)
+    assert lengths.lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("points", [np.ones((1, 2)), np.array([[0.0], [np.nan]])])
+def test_what_is_no_path_is_refused(points):
+    with pytest.raises(UsageError, match="two points or more"):
+        trajectory_figure(path(points), bowl)
