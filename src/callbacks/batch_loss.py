@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from ..datamodules import Chunk
+from ..datamodules.processes import mean_over_processes
 from ..errors import RunError
 from ..optimizers import Rule
 from ..runs.files import replacing
@@ -92,6 +93,7 @@ class BatchLoss(Instrument):
         run = run_to_write(trainer)
         if run is not None:
             self._file = self._open(run.batch_losses, goes_on(trainer))
+        self.on_train_epoch_start(trainer, pl_module)  # not called where a run goes on in mid-epoch
 
     def _open(self, path: Path, goes_on: bool) -> TextIO:
         """Open the file, with the rows in it that are of this run, and of updates before."""
@@ -125,6 +127,9 @@ class BatchLoss(Instrument):
         if self._first_call is not None:
             outputs, self._first_call = self._first_call, None
         loss = losses_of(trainer, outputs, batch)
+        whole = trainer.world_size == 1 or getattr(pl_module, "gives_whole_loss", False)
+        if loss is not None and not whole:
+            loss, _ = mean_over_processes(loss, batch)
         self._batch = batch
         if loss is not None:
             self._accumulated.append(loss.reshape(-1))
@@ -268,7 +273,7 @@ def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     if isinstance(batch, Chunk):
         batch = batch.batches()[-1]
     curvature = getattr(pl_module, "largest_curvature", lambda batch: None)(batch)
-    if curvature is None:
+    if curvature is None or trainer.world_size > 1:  # that is of a part of the batch
         return f"; the learning rate is {rate:g}: try a smaller one"
     return (
         f"; the learning rate is {rate:g}, and gradient descent is stable below "

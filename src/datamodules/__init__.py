@@ -10,7 +10,7 @@ from .resumable import ResumableData, ResumableLoader
 from .sources import Line, diabetes, noisy_line
 from .splits import split_rows
 from .steps import StepLoader, Steps
-from .tensor_loader import Chunk, TensorLoader, permutation, shard
+from .tensor_loader import Chunk, TensorLoader, permutation
 
 __all__ = [
     "Chunk",
@@ -30,6 +30,5 @@ __all__ = [
     "noisy_line",
     "permutation",
     "read_tensor",
-    "shard",
     "split_rows",
 ]

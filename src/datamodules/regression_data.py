@@ -51,7 +51,8 @@ class RegressionData(ResumableData):
         decimal: the decimal sign of a CSV file.
         column: the column of the diabetes data; bmi where it is left out.
         line: slope, bias, noise, size and seed of the generated line.
-        batch_size: rows in a training batch; more than there are gives one batch.
+        batch_size: rows in a training batch, over all processes; more than there are gives one
+            batch.
         split: fractions for training, validation and test; None trains on all rows, and then there
             is no held-out set: validation and test are on the training rows.
         random_state: seed of the split.

@@ -1,15 +1,16 @@
 """A loader whose batches are slices of tensors."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from ..errors import UsageError
+from .processes import check_chunk, rank_and_world, share
 from .resumable import ResumableLoader
 
 #: rows that are gathered at once: all of most data, and little memory beside the data themselves
@@ -40,31 +41,6 @@ def permutation(seed: int, epoch: int, rows: int, dtype: torch.dtype = torch.int
     mixed = np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1, np.uint64)
     generator = torch.Generator().manual_seed(int(mixed[0]))
     return torch.randperm(rows, generator=generator, dtype=dtype)
-
-
-def shard(order: Tensor, rank: int, world: int) -> Tensor:
-    r"""Return one rank's part of an epoch's order: every `world`-th row, wrapped to equal length.
-
-    .. math:: \pi^{(r)}_i = \pi_{(r + i W) \bmod N}, \qquad i < \lceil N / W \rceil
-
-    Every rank gets as many rows, hence as many batches, as the others: unequal ranks wait for each
-    other for ever.
-
-    Args:
-        order: the rows of the epoch, shape (N,).
-        rank: this process, r.
-        world: how many processes there are, W.
-
-    Returns:
-        The rows of this rank, shape (⌈N / W⌉,).
-
-    >>> [shard(torch.arange(5), rank, 2).tolist() for rank in (0, 1)]
-    [[0, 2, 4], [1, 3, 0]]
-    """
-    rows = len(order)
-    if world == 1:
-        return order
-    return order[(rank + world * torch.arange(math.ceil(rows / world))) % rows]
 
 
 class Chunk(NamedTuple):
@@ -99,13 +75,14 @@ class TensorLoader(ResumableLoader):
     """Batches as slices of tensors; shuffled, one permutation per epoch.
 
     Many rows are gathered at once and then split, so that a batch costs microseconds. Unshuffled,
-    the batches are views. Under torch.distributed each rank gets its share: a strided shard of the
-    permutation, padded by wrapping, or, unshuffled, every `world`-th row with no padding, so that
-    no row counts twice in an evaluation. `batch_size` is per rank.
+    the batches are views. Under torch.distributed the batches are those of one process, and each
+    rank gets its `share` of every one of them: `batch_size` is that of all ranks together, no row
+    counts twice, and a rank may get a batch without rows.
 
     Args:
         tensors: one or more tensors with the same number of rows; they may be memory-mapped.
-        batch_size: rows in a batch, the last one being shorter; None for all rows at once.
+        batch_size: rows in a batch, over all ranks, the last one being shorter; None for all rows
+            at once.
         shuffle: whether each epoch has its own order.
         chunk: how many batches are handed over at once, as a `Chunk`; 1 for batches themselves.
         seed: what the orders are a function of, with the epoch.
@@ -145,34 +122,37 @@ class TensorLoader(ResumableLoader):
         return len(self.tensors[0])
 
     def __len__(self) -> int:
-        rank, world = _rank_and_world()
-        rows = math.ceil(self.rows / world) if self.shuffle else len(range(rank, self.rows, world))
-        return math.ceil(rows / ((self.batch_size or self.rows) * self.chunk))
+        return math.ceil(self.rows / ((self.batch_size or self.rows) * self.chunk))
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...] | Chunk]:
         # A generator: nothing runs before the first batch is asked for, so set_epoch comes in time.
         size = self.batch_size or self.rows
-        start = self.begin()
-        if start >= len(self):  # a rank without rows; splitting those would give an empty batch
-            return
         step = size * self.chunk
-        batches = chain.from_iterable(
-            zip(*(torch.split(part, step) for part in parts), strict=True)
-            for parts in self._gathered(start * step, step)
-        )
+        start = self.begin()
+        rank, world = rank_and_world()
+        check_chunk(self.chunk, world)
+        batches = chain.from_iterable(self._gathered(start * step, step, rank, world))
         for self.handed, batch in enumerate(batches, start + 1):
             yield batch if self.chunk == 1 else Chunk(batch, size)
 
-    def _gathered(self, start: int, step: int) -> Iterator[list[Tensor]]:
-        """Yield the rows of the epoch from `start` on, of one or more whole steps at a time."""
-        rank, world = _rank_and_world()
+    def _gathered(
+        self, start: int, step: int, rank: int, world: int
+    ) -> Iterator[Iterable[tuple[Tensor, ...]]]:
+        """Yield a rank's part of the steps of the epoch from a row on, of many steps at a time."""
+        if start >= self.rows:  # splitting no rows would give an empty batch
+            return
         if not self.shuffle:
-            yield [tensor[rank::world][start:] for tensor in self.tensors]
+            every = zip(
+                *(torch.split(tensor[start:], step) for tensor in self.tensors), strict=True
+            )
+            yield (tuple(share(part, rank, world) for part in parts) for parts in every)
             return
         narrow = torch.int32 if self.rows < 2**31 else torch.int64  # half the memory
-        order = shard(permutation(self.seed, self.epoch, self.rows, narrow), rank, world)[start:]
+        order = permutation(self.seed, self.epoch, self.rows, narrow)[start:]
         for rows in torch.split(order, max(ROWS_AT_ONCE // step, 1) * step):
-            yield [_taken(tensor, rows) for tensor in self.tensors]
+            own, sizes = _own(rows, step, rank, world)
+            parts = (torch.split(_taken(tensor, own), sizes) for tensor in self.tensors)
+            yield zip(*parts, strict=True)
 
     def identity(self) -> dict[str, int]:
         """Return the number of rows and the batch size, 0 for all rows at once."""
@@ -180,8 +160,7 @@ class TensorLoader(ResumableLoader):
 
     def state_dict(self) -> dict[str, int]:
         """Return seed, epoch and position of the batch that comes next, as plain integers."""
-        own = {"seed": self.seed, "processes": _rank_and_world()[1], "chunk": self.chunk}
-        return {**own, **super().state_dict()}
+        return {"seed": self.seed, "chunk": self.chunk, **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a state: its seed, its epoch and its position.
@@ -191,14 +170,8 @@ class TensorLoader(ResumableLoader):
 
         Raises:
             UsageError: the number of rows or the batch size differ or, in the middle of an epoch,
-                the number of processes or the chunk.
+                the chunk. The number of processes may differ.
         """
-        world = _rank_and_world()[1]
-        if state["position"] and state["processes"] != world:
-            raise UsageError(
-                f"the checkpoint was made in mid-epoch by {state['processes']} processes, this run "
-                f"has {world}: resume with as many, or from the end of an epoch"
-            )
         if state["position"] and state["chunk"] != self.chunk:
             raise UsageError(
                 f"the checkpoint was made in mid-epoch with chunk = {state['chunk']}, this run has "
@@ -215,7 +188,9 @@ def _taken(tensor: Tensor, rows: Tensor) -> Tensor:
     return tensor.index_select(0, rows)
 
 
-def _rank_and_world() -> tuple[int, int]:
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
+def _own(rows: Tensor, step: int, rank: int, world: int) -> tuple[Tensor, int | list[int]]:
+    """Return a rank's part of each step of some rows, one after another, and their lengths."""
+    if world == 1:
+        return rows, step
+    parts = [share(part, rank, world) for part in torch.split(rows, step)]
+    return torch.cat(parts), [len(part) for part in parts]

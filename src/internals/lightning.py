@@ -21,7 +21,10 @@ For what no public interface gives:
 - `batch_progress.current` (`epoch_share`): how far an epoch is;
 - the counts of updates in a checkpoint (`carry_updates`): Lightning counts automatic and manual
   ones apart, and begins at 0 where a run goes on the other way;
-- `fit_loop._data_source` (`first_batch`): what `fit` was given to train on, before it is set up;
+- `fit_loop._data_source` (`training_loader`): what `fit` was given to train on, before it is set
+  up;
+- `_accelerator_connector.use_distributed_sampler` (`divides_loaders`): whether rows of a DataLoader
+  are divided among processes;
 - `_trainer` (`is_attached`): whether a module has a trainer, without the error of asking for it.
 """
 
@@ -233,6 +236,16 @@ def carry_updates(checkpoint: dict[str, Any], automatic: bool) -> None:
             now[span].update(before[span])
 
 
+def training_loader(trainer: Trainer) -> Any:
+    """Return what a fit trains on, before Lightning looks at it."""
+    return trainer.fit_loop._data_source.dataloader()
+
+
+def divides_loaders(trainer: Trainer) -> bool:
+    """Return whether Lightning divides the rows of a DataLoader among processes."""
+    return trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler
+
+
 def first_batch(trainer: Trainer) -> Any:
     """Return the first batch of what a fit trains on; None where that cannot be looked at.
 
@@ -240,7 +253,7 @@ def first_batch(trainer: Trainer) -> Any:
     gives its batches only once is not looked at.
     """
     with isolate_rng():
-        loader = trainer.fit_loop._data_source.dataloader()
+        loader = training_loader(trainer)
         if not isinstance(loader, Iterable) or isinstance(loader, Mapping | list | tuple):
             return None
         batches = iter(loader)

@@ -4,12 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.data import extract_batch_size
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -18,12 +16,16 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric, SumMetric
 
 from ..datamodules import Chunk
+from ..datamodules.processes import batch_rows, check_chunk, check_divides
+from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..internals.lightning import (
     LeanModule,
     carry_updates,
+    divides_loaders,
     is_attached,
     set_metrics,
+    training_loader,
     with_signature,
 )
 from ..internals.torch import method_of
@@ -31,6 +33,7 @@ from ..optimizers import GradientDescent
 from ..optimizers.resumed import configured, prefer_configured
 from .chunks import ChunkDescent
 from .closures import needs_closure
+from .shared_loss import of_all_processes
 
 NEVER = 2**62  # in how many epochs Lightning is to step a scheduler that is stepped here
 
@@ -54,6 +57,8 @@ class DescentModule(LeanModule, ABC):
 
     #: how the losses of several batches make the loss of a set
     reduction: ClassVar[Literal["mean", "sum"]] = "mean"
+    #: that under several processes a training step gives the loss of the whole batch
+    gives_whole_loss: ClassVar[bool] = True
     #: False to let the gradients of all steps add up
     zeroes_gradients = True
 
@@ -98,6 +103,9 @@ class DescentModule(LeanModule, ABC):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | dict[str, Tensor]:
         """Return the loss of the batch; under manual optimization make the update too.
 
+        Under several processes it is the loss of the whole batch, and its gradients, averaged over
+        the processes as Lightning does, are those of the whole batch.
+
         For a chunk of batches one update is made for each, and all their `losses` are returned.
         """
         if isinstance(batch, Chunk):
@@ -106,6 +114,8 @@ class DescentModule(LeanModule, ABC):
             self._step_schedulers()
             return {"loss": losses[-1], "losses": losses}
         loss = self.loss(batch)
+        if self.trainer.world_size > 1:
+            loss = of_all_processes(loss, batch, self.reduction)
         if not self.automatic_optimization:
             self.descend(loss)
             self._step_schedulers()
@@ -155,14 +165,18 @@ class DescentModule(LeanModule, ABC):
         self._validated, self._last_watched = False, None
         self._check_plateau()
         self._check_accumulation()
-        self.check_chunk(getattr(self.trainer.datamodule, "chunk", 1))  # type: ignore[attr-defined]
+        chunk, world = getattr(self.trainer.datamodule, "chunk", 1), self.trainer.world_size  # type: ignore[attr-defined]
+        self.check_chunk(chunk, world)
+        if divides_loaders(self.trainer):
+            check_divides(training_loader(self.trainer), world)
 
-    def check_chunk(self, chunk: int) -> None:
+    def check_chunk(self, chunk: int, processes: int) -> None:
         """Refuse chunks, or their compilation, where they cannot be.
 
         Raises:
             UsageError: saying what to add.
         """
+        check_chunk(chunk, processes)
         if self.compiles and chunk == 1:
             raise UsageError(
                 "model.compile = true compiles the updates of a chunk, and data.chunk is 1: add "
@@ -317,6 +331,14 @@ class DescentModule(LeanModule, ABC):
     def _set_names(self) -> list[str]:
         return set_names("val", self.trainer.val_dataloaders)
 
+    def on_validation_start(self) -> None:
+        """Refuse data of which some rows would count twice under several processes."""
+        check_divides(self.trainer.val_dataloaders, self.trainer.world_size)
+
+    def on_test_start(self) -> None:
+        """Refuse data of which some rows would count twice under several processes."""
+        check_divides(self.trainer.test_dataloaders, self.trainer.world_size)
+
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the loss of its set: the training or the validation set.
 
@@ -329,12 +351,17 @@ class DescentModule(LeanModule, ABC):
         self.measure(set_names("test", self.trainer.test_dataloaders)[dataloader_idx], batch)
 
     def measure(self, name: str, batch: Any) -> None:
-        """Add a batch to the metrics of a set; a mean weighs it by its rows."""
+        """Add a batch to the metrics of a set; a mean weighs it by its rows.
+
+        Under several processes a batch may be without rows, which adds nothing.
+        """
         metric = self.metric(f"loss/{name}", SumMetric if self.reduction == "sum" else MeanMetric)
+        rows = batch_rows(batch)
+        loss = self.loss(batch) if rows else 0.0
         if self.reduction == "sum":
-            metric.update(self.loss(batch))
+            metric.update(loss)
         else:
-            metric.update(self.loss(batch), batch_rows(batch))
+            metric.update(loss, rows)
 
     def metric(self, tag: str, kind: type[Metric]) -> Metric:
         """Return the metric of a tag, made at its first use."""
@@ -370,22 +397,6 @@ class DescentModule(LeanModule, ABC):
             row["epoch"] = self.current_epoch
         for logger in self.loggers:
             logger.log_metrics(row, step=self.global_step)
-
-
-def set_names(name: str, loaders: Any) -> list[str]:
-    """Return what the sets of some loaders are called."""
-    if isinstance(loaders, Mapping):
-        return list(loaders)
-    number = len(loaders) if isinstance(loaders, (list, tuple)) else 1
-    return [name, *(f"{name}_{index}" for index in range(1, number))]
-
-
-def batch_rows(batch: Any) -> int:
-    """Return the length of the first tensor in a batch; 1 of a batch without one."""
-    try:
-        return extract_batch_size(batch)
-    except MisconfigurationException:
-        return 1
 
 
 def _is_plain(value: Any) -> bool:

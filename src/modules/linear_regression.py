@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torchmetrics import MeanSquaredError, R2Score
 
+from ..datamodules.processes import rows_of_all_processes
 from ..errors import UsageError
 from ..internals.lightning import first_batch, is_attached
 from ..objectives.squared_error import squared_error
@@ -146,7 +147,8 @@ class LinearRegression(DescentModule):
             x, y = batch
             prediction = self(x)
             self.metric(f"mse/{name}", MeanSquaredError).update(prediction, y)
-            if len(y) > 1 or f"r2/{name}" in self._set_metrics:  # of a single row there is none
+            several = rows_of_all_processes(batch, y.device) > 1  # of a single row there is no R²
+            if several or f"r2/{name}" in self._set_metrics:
                 self.metric(f"r2/{name}", R2Score).update(prediction, y)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:

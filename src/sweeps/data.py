@@ -12,9 +12,10 @@ from lightning.pytorch.utilities import move_data_to_device
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from ..datamodules import Chunk, ResumableData
+from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..internals.torch import allocated_bytes
-from ..modules.descent_module import DescentModule, set_names
+from ..modules.descent_module import DescentModule
 from .losses import MemberLosses
 from .memory import available, members_in
 

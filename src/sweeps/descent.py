@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..modules.descent_module import DescentModule, batch_rows
+from ..datamodules.processes import batch_rows
+from ..modules.descent_module import DescentModule
 from .losses import MemberLosses
 from .members import Group
 from .record import Record

@@ -10,8 +10,9 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 
+from ..datamodules.set_names import set_names
 from ..errors import UsageError
-from ..modules.descent_module import DescentModule, set_names
+from ..modules.descent_module import DescentModule
 from ..runs.evaluation import hold_to_rows_of, plain_trainer, read_checkpoint
 from ..runs.folder import Run
 from .data import seeded

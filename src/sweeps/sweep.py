@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..datamodules import ResumableData
+from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..internals.lightning import LeanModule, set_max_epochs, set_metrics, with_signature
-from ..modules.descent_module import DescentModule, set_names
+from ..modules.descent_module import DescentModule
 from ..runs.folder import Run
 from .checks import SEEDS_TRIED, check_members, check_module
 from .data import SeedData, batches_in, first_batches, members_that_fit, seeded

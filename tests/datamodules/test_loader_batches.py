@@ -1,6 +1,7 @@
 """TensorLoader against plain loops over the rows."""
 
 import pickle
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
-from descentlab.datamodules import StepLoader, TensorLoader, permutation, shard
+from descentlab.datamodules import StepLoader, TensorLoader, permutation, tensor_loader
+from descentlab.datamodules.processes import share
 from descentlab.errors import UsageError
 
 rows = st.integers(1, 60)
@@ -62,19 +64,25 @@ def test_permutation_is_the_same_in_every_version():
 
 
 @given(rows, st.integers(1, 9))
-def test_shards_cover_all_rows_in_equal_numbers(n, world):
+def test_shares_are_the_whole_and_even(n, world):
     order = permutation(1, 2, n)
-    shards = [shard(order, rank, world).tolist() for rank in range(world)]
-    assert {len(part) for part in shards} == {-(-n // world)}
-    interleaved = [row for step in zip(*shards, strict=True) for row in step]
-    wrapped = order.tolist() * (world + 1)
-    assert interleaved == wrapped[: len(interleaved)]
+    shares = [share(order, rank, world) for rank in range(world)]
+    assert torch.equal(torch.cat(shares), order)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_contiguous_shards_are_told_from_strided_ones():
-    """Negative control of the test above."""
-    order = torch.arange(6)
-    assert shard(order, 0, 2).tolist() != order[:3].tolist()
+@given(rows, st.integers(1, 9), st.integers(1, 5), st.booleans())
+def test_all_processes_together_have_the_batches_of_one(n, size, world, shuffle):
+    loader = TensorLoader(torch.arange(n), batch_size=size, shuffle=shuffle, seed=3)
+    whole = drawn(loader)
+    with pytest.MonkeyPatch.context() as patch:
+        parts = []
+        for rank in range(world):
+            patch.setattr(tensor_loader, "rank_and_world", lambda rank=rank: (rank, world))
+            parts.append(drawn(loader))
+    together = [list(chain(*batch)) for batch in zip(*parts, strict=True)]
+    assert together == whole
+    assert n < world * size or parts != [whole] * world or world == 1  # negative control
 
 
 def test_batches_are_tuples_and_rows_stay_together():
@@ -160,14 +168,6 @@ def test_a_state_goes_on_with_the_next_batch(n, size, data):
 def test_a_state_of_other_data_is_refused(other, message):
     with pytest.raises(UsageError, match=message):
         other.load_state_dict(TensorLoader(torch.zeros(8), batch_size=2).state_dict())
-
-
-def test_a_state_of_other_processes_is_refused_in_mid_epoch_only():
-    loader = TensorLoader(torch.zeros(8), batch_size=2)
-    state = loader.state_dict() | {"processes": 4}
-    loader.load_state_dict(state)
-    with pytest.raises(UsageError, match="by 4 processes"):
-        loader.load_state_dict(state | {"position": 1})
 
 
 def test_a_second_fit_of_the_same_loader_starts_at_its_beginning():

@@ -160,7 +160,7 @@ def test_a_chunk_holds_the_batches_of_the_loader():
 
 def test_a_position_within_an_epoch_keeps_its_chunk():
     loader = TensorLoader(torch.arange(20), batch_size=2, chunk=3)
-    state = {"seed": 0, "epoch": 0, "position": 1, "processes": 1, "chunk": 2}
+    state = {"seed": 0, "epoch": 0, "position": 1, "chunk": 2}
     with pytest.raises(UsageError, match="chunk = 2, this run has 3"):
         loader.load_state_dict({**state, "rows": 20, "batch_size": 2})
     with pytest.raises(UsageError, match="chunk = 0 is below 1"):
