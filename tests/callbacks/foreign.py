@@ -55,8 +55,11 @@ def loader(batch_size=8, rows=40):
     return torch.utils.data.DataLoader(dataset, batch_size=batch_size)
 
 
-def fit(folder, *callbacks, module=None, epochs=3, ckpt_path=None, train=None, **flags):
-    """Fit and return the trainer; only these callbacks, files below the folder."""
+def fit(folder, *callbacks, module=None, epochs=3, ckpt_path=None, train=None, fit=None, **flags):
+    """Fit and return the trainer; only these callbacks, files below the folder.
+
+    `fit` holds more arguments of `Trainer.fit`, and `flags` those of the trainer.
+    """
     module = module or Foreign()
     trainer = Trainer(
         max_epochs=epochs,
@@ -68,5 +71,5 @@ def fit(folder, *callbacks, module=None, epochs=3, ckpt_path=None, train=None, *
         **{"logger": False, "enable_progress_bar": False} | flags,
     )
     validation = loader(batch_size=40) if is_overridden("validation_step", module) else None
-    trainer.fit(module, train or loader(), validation, ckpt_path=ckpt_path)
+    trainer.fit(module, train or loader(), validation, ckpt_path=ckpt_path, **fit or {})
     return trainer

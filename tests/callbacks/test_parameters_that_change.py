@@ -1,5 +1,8 @@
 """Parameters of any type that come, go or change in a fit: all that was kept can be had later."""
 
+import pickle
+from pathlib import PurePosixPath
+
 import pytest
 import torch
 from foreign import Foreign, fit
@@ -120,3 +123,28 @@ def test_a_history_is_read_and_written_as_it_was(tmp_path):
     assert first.keys() == second.keys()
     for epoch, values in first.items():
         assert all(torch.equal(second[epoch][name], value) for name, value in values.items())
+
+
+class Placed(Foreign):
+    """Puts into its checkpoints what is read only where that is allowed."""
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["place"] = PurePosixPath("elsewhere")
+
+
+@pytest.mark.filterwarnings("ignore:.*best.ckpt is not (read|the best)")
+def test_a_checkpoint_with_objects_goes_on_where_they_are_allowed(tmp_path):
+    fit(tmp_path, BestParameters(), module=Placed(lr=0.9), epochs=3)
+    last, best = tmp_path / "checkpoints" / "last.ckpt", BestParameters()
+    with pytest.raises(pickle.UnpicklingError):
+        fit(tmp_path / "plain", BestParameters(), module=Placed(), ckpt_path=last)
+    rest = tmp_path / "rest"
+    trainer = fit(
+        rest, best, module=Placed(lr=0.9), epochs=5, ckpt_path=last, fit={"weights_only": False}
+    )
+    assert trainer.current_epoch == 5
+    whole = Foreign(lr=0.9)
+    fit(tmp_path / "whole", module=whole, epochs=5)
+    state = torch.load(rest / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
+    assert all(torch.equal(state[name], value) for name, value in whole.state_dict().items())
+    assert list(read_history(rest / "checkpoints" / "parameters.pt")) == [0, 1, 2, 3, 4]
