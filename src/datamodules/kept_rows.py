@@ -120,6 +120,7 @@ def rows_added(
     count, added = kept["rows"], own["rows"] - kept["rows"]
     digest = own["digest"] if added == 0 else digest_of(rows.x[:count], rows.targets[:count])
     if added < 0 or digest != kept["digest"]:
-        there = f"{own['rows']} rows instead of {count}" if added else "other values"
+        there = f"{own['rows']} rows instead of {count}" if added < 0 else "other values"
+        there += f" in its first {count} rows" * (added > 0)
         raise UsageError(f"{where} is not what the run was trained on, it has {there}: {advice}")
     return int(added)

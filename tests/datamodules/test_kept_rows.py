@@ -52,6 +52,26 @@ def test_rows_in_memory_are_looked_at_again():
 
 
 @pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        (X, Y.roll(1), "it has other values: give"),
+        (X[:-1], Y[:-1], "it has 19 rows instead of 20: give"),
+        (torch.cat([X + 1, X]), torch.cat([Y, Y]), "it has other values in its first 20 rows: g"),
+        (torch.cat([X, X]), torch.cat([Y, Y]), None),  # rows that come after are left out
+    ],
+)
+def test_what_is_other_than_in_the_run_is_said(x, y, says):
+    data = RegressionData(x=x, y=y)
+    data.hold_to(kept())
+    if says is None:
+        data.setup("test")
+        assert sum(map(len, data.indices.values())) == 20
+    else:
+        with pytest.raises(UsageError, match=says):
+            data.setup("test")
+
+
+@pytest.mark.parametrize(
     "damaged",
     [
         {},
