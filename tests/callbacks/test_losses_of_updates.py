@@ -9,6 +9,7 @@ import pytest
 import torch
 from foreign import Foreign, fit, loader
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_batch_loss import table
@@ -62,6 +63,15 @@ def test_accumulated_batches_make_one_row(tmp_path, batches):
     per_epoch = -(-5 // batches)
     assert [epoch for epoch, _, _ in table(tmp_path)] == [k // per_epoch for k in kept.steps]
     assert kept.updates_per_epoch == per_epoch
+
+
+def test_batches_are_accumulated_by_a_schedule(tmp_path):
+    kept, module = BatchLoss(), Line()
+    trainer = fit(tmp_path, kept, GradientAccumulationScheduler({0: 1, 1: 5}), module=module)
+    assert kept.steps == list(range(trainer.global_step)) == list(range(5 + 1 + 1))
+    assert kept.losses[:5] == pytest.approx(plain(module.make, 1)[:5], rel=1e-5)
+    last = [sum(module.seen[start : start + 5]) / 5 for start in (5, 10)]
+    assert kept.losses[5:] == pytest.approx(last, rel=1e-5)
 
 
 def test_divided_losses_would_be_seen(tmp_path):

@@ -203,6 +203,27 @@ def test_what_has_no_gradient_stays(compiled, change, rule):
     assert many[int(change is freeze_bias)] == stays
 
 
+def hooked_forward(module):
+    module.register_forward_hook(lambda module, arguments, output: output / 2)
+
+
+class Half(torch.nn.Module):
+    def forward(self, value):
+        return value / 2
+
+
+def parametrized(module):
+    torch.nn.utils.parametrize.register_parametrization(module, "slope", Half(), unsafe=True)
+
+
+@pytest.mark.parametrize("change", [hooked_forward, parametrized])
+def test_what_changes_the_loss_holds_in_chunks(compiled, change):
+    one = run(1, change=change)
+    many = run(7, change=change, compile=compiled)
+    torch.testing.assert_close(many, one, rtol=FLOAT32, atol=FLOAT32)
+    assert not torch.allclose(one, run(1), rtol=1e-3)  # negative control: it changes something
+
+
 def test_what_is_thawed_moves_from_then_on(compiled):
     one = run(1, change=freeze_bias, callbacks=[Thaw()])
     many = run(7, change=freeze_bias, callbacks=[Thaw()], compile=compiled)

@@ -76,6 +76,14 @@ def test_chunks_that_come_out_even(tmp_path, optimizer):
     assert same(one, many)
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+@pytest.mark.parametrize("optimizer", RULES)
+def test_chunks_in_another_precision(tmp_path, optimizer, precision):
+    one, many = (run(tmp_path, chunk, optimizer, precision=precision) for chunk in (1, 5))
+    assert same(one, many)
+    assert one[1].seen[0][1][0].dtype == (torch.float64 if "64" in precision else torch.bfloat16)
+
+
 def test_another_rate_is_another_run(tmp_path):
     """The negative control of the comparison."""
     one = run(tmp_path, 1, lambda p: GradientDescent(p, lr=0.01))

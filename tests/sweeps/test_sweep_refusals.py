@@ -9,7 +9,7 @@ from sweep_runs import sweep
 from torch import nn
 
 from descentlab.__main__ import main
-from descentlab.datamodules import Line, RegressionData
+from descentlab.datamodules import Line, RegressionData, TensorLoader
 from descentlab.errors import UsageError
 from descentlab.modules import LinearRegression
 from descentlab.optimizers import GradientDescent
@@ -150,3 +150,15 @@ def test_a_refused_sweep_leaves_no_folder(tmp_path, monkeypatch, capsys):
     assert main(["fit", "--config", "linear_regression/lr_sweep.yaml", *words]) == 2
     assert "Dropped is another at each call" in capsys.readouterr().err
     assert not list(tmp_path.rglob("version_*"))
+
+
+def test_targets_of_another_shape_are_refused_too():
+    x = torch.randn(20, 1, dtype=torch.float64)
+
+    class Shaped(RegressionData):
+        def train_dataloader(self):
+            return TensorLoader(x, x, batch_size=10)
+
+    data = Shaped("line", line=Line(size=20), split=None)
+    with pytest.raises(UsageError, match=r"shape \(10,\), and the targets have shape \(10, 1\)"):
+        sweep(LinearRegression, data, GradientDescent, {"lr": [1e-3, 1e-2]}, [3], epochs=1)
