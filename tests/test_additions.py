@@ -53,14 +53,14 @@ def follow(page, copy):
     return places
 
 
-def try_commands(page, copy):
-    """Run the commands of a page, those of make as what they stand for."""
+def try_commands(page, name, copy):
+    """Run the commands of a page, those of make as what they stand for, on what was added."""
     for block in blocks((ROOT / "docs" / page).read_text()):
         for command, _ in commands(block) if block.language == "console" else ():
             words = shlex.split(command)
             if words[0] == "make":
                 tests = words[-1].removeprefix("PYTEST=")
-                run(copy, sys.executable, "-m", "pytest", "-q", "-m", "not slow", tests)
+                run(copy, sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-k", name, tests)
             else:
                 run(copy, sys.executable, "-m", *words)
 
@@ -78,4 +78,4 @@ def test_a_page_followed_literally_gives_a_tested_addition(page, name, copy):
     folder = next(place for place in sources if place.startswith("tests/")).rsplit("/", 1)[0]
     ids = run(copy, sys.executable, "-m", "pytest", "-q", "--collect-only", folder)
     assert name in ids
-    try_commands(page, copy)
+    try_commands(page, name, copy)

@@ -13,7 +13,6 @@ from ..drawing.curves import (
     START,
     batch_loss_figure,
     learning_curve_figure,
-    pixels,
     save_figure,
 )
 from ..internals.lightning import epoch_share
@@ -163,5 +162,4 @@ def _batch_figure(source: BatchLoss) -> Figure:
 
 def _keep(trainer: Trainer, figure: Figure, path: Path) -> None:
     """Write a figure into the run's folder and into TensorBoard, where there is one."""
-    save_figure(figure, path)
-    show_image(trainer, f"figure/{path.name}", pixels(figure), trainer.global_step)
+    show_image(trainer, f"figure/{path.name}", save_figure(figure, path), trainer.global_step)

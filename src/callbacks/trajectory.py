@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import Module
 
 from ..drawing import trajectory
-from ..drawing.curves import pixels, save_figure
+from ..drawing.curves import save_figure
 from ..runs.folder import run_to_write, show_image
 from .fresh_metrics import is_new
 from .instrument import Instrument
@@ -113,8 +113,8 @@ class Trajectory(Instrument):
             if len(path.points) < 2:
                 return
             figure = trajectory.trajectory_figure(path, surface.losses, surface.minimiser)
-            save_figure(figure, folder / "trajectory")
-            show_image(trainer, "figure/trajectory", pixels(figure), trainer.global_step)
+            image = save_figure(figure, folder / "trajectory")
+            show_image(trainer, "figure/trajectory", image, trainer.global_step)
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The trajectory was not drawn: {error}")
 

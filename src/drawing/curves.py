@@ -1,6 +1,5 @@
 """Learning-curve figures: pure functions of the numbers, without pyplot and without a window."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -99,31 +101,35 @@ def learning_curve_figure(
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> tuple[Path, Path]:
+def save_figure(figure: Figure, path: Path) -> NDArray[np.uint8]:
     """Write a figure as PNG and SVG; equal figures give equal files.
 
     Args:
-        figure: any figure.
+        figure: any figure; it is laid out once and drawn once for each of the two.
         path: the place without a suffix; its folder is made.
 
     Returns:
-        The PNG's path and the SVG's.
+        The image, as `pixels` returns it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     png, svg = (path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "svg"))
+    image = pixels(figure)
+    imsave(png, image)
+    figure.set_layout_engine("none")  # it is laid out
+    dpi = figure.dpi
+    canvas: Any = FigureCanvasSVG(figure)
     with matplotlib.rc_context({"svg.hashsalt": "descentlab"}):
-        figure.savefig(png, dpi="figure")
-        figure.set_layout_engine("none")  # it is laid out, which took half of the time
-        figure.savefig(svg, metadata={"Date": None})
-    return png, svg
+        canvas.print_svg(svg, metadata={"Date": None})
+    figure.set_dpi(dpi)  # which an SVG has of its own
+    return image
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:
     """Return a figure as an image, shape (height, width, 3), as TensorBoard takes it."""
-    raw = io.BytesIO()
-    figure.savefig(raw, format="rgba", dpi="figure")
-    width, height = (round(side) for side in figure.bbox.size)
-    return np.frombuffer(raw.getvalue(), dtype=np.uint8).reshape(height, width, 4)[:, :, :3]
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()  # `savefig` would draw it twice
+    image: NDArray[np.uint8] = np.array(canvas.buffer_rgba())[:, :, :3]
+    return image
 
 
 def least(epochs: Sequence[float], values: Sequence[float | None]) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from ..drawing.curves import derivative_figure, pixels, save_figure
+from ..drawing.curves import derivative_figure, save_figure
 from ..errors import RunError, UsageError
 from ..objectives import Comparison, Objective
 from ..objectives.derivatives import (
@@ -152,5 +152,4 @@ class Derivatives(LightningModule):
         """Keep the figure in the run's folder and in TensorBoard, where there is one."""
         panels = {name: part.tolist() for name, part in zip(NAMES, found, strict=False)}
         figure = derivative_figure(self.objective.name, points.tolist(), panels)
-        save_figure(figure, path)
-        show_image(self.trainer, f"figure/{path.name}", pixels(figure), 0)
+        show_image(self.trainer, f"figure/{path.name}", save_figure(figure, path), 0)

@@ -14,9 +14,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, scalar
 
 from ..callbacks.instrument import Instrument
-from ..drawing.curves import pixels, save_figure
+from ..drawing.curves import save_figure
 from ..errors import RunError
-from ..runs.folder import Run, device_name, run_to_write, tensorboard
+from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard
 from .evaluation import table, write_rows
 from .figures import best_loss_figure, member_curves_figure
 from .record import WORSE, ranked, rows_of
@@ -120,14 +120,9 @@ class SweepResults(Instrument):
                 figures[f"sweep_curves_{name}"] = member_curves_figure(rows, curves, name, names)
         if len(names) == 2 and any(row.get("best_loss") is not None for row in rows):
             figures["sweep_best"] = best_loss_figure(rows, names[0], names[1])
-        writer = tensorboard(trainer)
         for label, figure in figures.items():
-            save_figure(figure, run.figures / label)
-            if writer is not None:
-                image = pixels(figure)
-                writer.add_image(f"figure/{label}", image, trainer.global_step, dataformats="HWC")
-        if writer is not None:
-            writer.flush()
+            image = save_figure(figure, run.figures / label)
+            show_image(trainer, f"figure/{label}", image, trainer.global_step)
 
 
 def _count(rows: Sequence[Mapping[str, Any]], status: str) -> int:
