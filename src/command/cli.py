@@ -11,12 +11,13 @@ from lightning.pytorch.accelerators import AcceleratorRegistry, MPSAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import distributed
 
 from .. import callbacks, datamodules, modules, sweeps  # noqa: F401  their classes are found by short names
 from ..datamodules import ResumableData
 from ..errors import RunError, UsageError
 from ..runs.evaluation import EVALUATIONS, Evaluation, loading, plain_trainer, read_checkpoint
-from ..runs.folder import Run, recording
+from ..runs.folder import Run, run_to_write
 from ..runs.logger import RunLogger
 from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
@@ -26,6 +27,7 @@ from .going_on import SaveConfig, go_on_in, where
 from .messages import class_choices
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
 from .parser import Parser, class_defaults, without_enums
+from .together import has_lost_another, join
 from .words import expand
 
 #: the callbacks of every fit, each with a flag of its own: `--graph_export null`
@@ -252,6 +254,7 @@ class DescentCLI(LightningCLI):
         if path is not None:  # a relative one that begins with "http" is an address to Lightning
             kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
         try:
+            join(self.trainer)
             with loading(path):
                 self.trainer.fit(**kwargs)
             if not self._training_began and (reason := idleness(self.trainer)):
@@ -262,16 +265,27 @@ class DescentCLI(LightningCLI):
             folder = Run.of(self.trainer).folder
             raise RunError(f"{error}; what was finished before is in {folder}") from error
         except BaseException as error:
-            if self._training_began and self.trainer.loggers and self.trainer.world_size == 1:
-                for note in where(Run.of(self.trainer)):
-                    error.add_note(note)
+            notes = self._where() if self._training_began else []
+            for note in notes:
+                error.add_note(note)
             if not isinstance(error, Exception):  # a signal
                 raise
             self._discard_folder()
+            if self.trainer.world_size > 1 and has_lost_another(error):
+                places = "; what was finished before is in " * bool(notes) + "; ".join(notes)
+                raise RunError(f"another process of the run has ended{places}") from error
             mistake = None if self._training_began else mistake_in_fit(error)
             if mistake and not isinstance(error, UsageError):
                 raise UsageError(instead(mistake, self.trainer)) from error
             raise
+
+    def _where(self) -> list[str]:
+        """Say where what is finished is, in the process that wrote it; others need not be there."""
+        trainer = self.trainer
+        if trainer.world_size == 1:
+            return where(Run.of(trainer)) if trainer.loggers else []
+        ours = [one for one in trainer.loggers if isinstance(one, RunLogger)]
+        return where(Run(Path(ours[0].log_dir))) if ours and trainer.is_global_zero else []
 
     def _discard_folder(self) -> None:
         """Remove the folder of a run that did not come as far as training."""
@@ -287,9 +301,14 @@ class DescentCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Test the run, if that was asked for."""
-        if self._get(self.config_init, "test_after_fit") and recording(self.trainer):
+        if not self._get(self.config_init, "test_after_fit"):
+            return
+        run = run_to_write(self.trainer)
+        if self.trainer.world_size > 1:
+            distributed.destroy_process_group()  # the first process tests alone
+        if run is not None:
             evaluation = self._evaluation("test", plain_trainer(self.trainer))
-            print(evaluation.of_run(Run.of(self.trainer)))
+            print(evaluation.of_run(run))
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the losses on the training and validation sets."""

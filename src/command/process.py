@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ..errors import RunError, UsageError
 from .cli import DescentCLI
 from .mistakes import fault, in_one_sentence
+from .together import speaks
 
 
 def run(words: Sequence[str]) -> int:
@@ -87,7 +88,8 @@ class Stop:
             self.interrupted = True
             raise KeyboardInterrupt
         self.interrupted = True
-        os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")
+        if speaks():
+            os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")
         signal.raise_signal(signal.SIGTERM)
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
@@ -99,6 +101,8 @@ class Stop:
         Args:
             error: what ended it; its notes are the run's folder and how it goes on.
         """
+        if not speaks():
+            return 0  # with any other status, the process that started this one would be killed
         places = getattr(error, "__notes__", ["the run's folder"])
         number, word = (
             (signal.SIGINT, "interrupted") if self.interrupted else (signal.SIGTERM, "terminated")
@@ -107,7 +111,8 @@ class Stop:
 
 
 def _fail(message: object, status: int) -> int:
-    print(f"descentlab: error: {in_one_sentence(message)}", file=sys.stderr)
+    if speaks():
+        print(f"descentlab: error: {in_one_sentence(message)}", file=sys.stderr)
     return status
 
 

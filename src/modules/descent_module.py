@@ -1,7 +1,6 @@
 """Base class of the modules: one loss, two ways to descend it, and the loss on whole sets."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -33,6 +32,7 @@ from ..optimizers import GradientDescent
 from ..optimizers.resumed import configured, prefer_configured
 from .chunks import ChunkDescent
 from .closures import needs_closure
+from .plain import is_plain
 from .shared_loss import of_all_processes
 
 NEVER = 2**62  # in how many epochs Lightning is to step a scheduler that is stepped here
@@ -80,7 +80,7 @@ class DescentModule(LeanModule, ABC):
         self._validated = False  # whether, in a fit, a validation was made
         self._last_watched: Tensor | None = None
         self.save_hyperparameters(logger=False)
-        for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
+        for name in [name for name, value in self.hparams.items() if not is_plain(value)]:
             del self.hparams[name]  # a checkpoint holds plain types alone
 
     @abstractmethod
@@ -103,10 +103,8 @@ class DescentModule(LeanModule, ABC):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | dict[str, Tensor]:
         """Return the loss of the batch; under manual optimization make the update too.
 
-        Under several processes it is the loss of the whole batch, and its gradients, averaged over
-        the processes as Lightning does, are those of the whole batch.
-
         For a chunk of batches one update is made for each, and all their `losses` are returned.
+        Under several processes it is the loss of the whole batch, see `of_all_processes`.
         """
         if isinstance(batch, Chunk):
             self._descend_chunk = self._descend_chunk or ChunkDescent(self)
@@ -165,8 +163,8 @@ class DescentModule(LeanModule, ABC):
         self._validated, self._last_watched = False, None
         self._check_plateau()
         self._check_accumulation()
-        chunk, world = getattr(self.trainer.datamodule, "chunk", 1), self.trainer.world_size  # type: ignore[attr-defined]
-        self.check_chunk(chunk, world)
+        world = self.trainer.world_size
+        self.check_chunk(getattr(self.trainer.datamodule, "chunk", 1), world)  # type: ignore[attr-defined]
         if divides_loaders(self.trainer):
             check_divides(training_loader(self.trainer), world)
 
@@ -332,11 +330,11 @@ class DescentModule(LeanModule, ABC):
         return set_names("val", self.trainer.val_dataloaders)
 
     def on_validation_start(self) -> None:
-        """Refuse data of which some rows would count twice under several processes."""
+        """Refuse data of which several processes would count some rows twice."""
         check_divides(self.trainer.val_dataloaders, self.trainer.world_size)
 
     def on_test_start(self) -> None:
-        """Refuse data of which some rows would count twice under several processes."""
+        """Refuse data of which several processes would count some rows twice."""
         check_divides(self.trainer.test_dataloaders, self.trainer.world_size)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -397,11 +395,3 @@ class DescentModule(LeanModule, ABC):
             row["epoch"] = self.current_epoch
         for logger in self.loggers:
             logger.log_metrics(row, step=self.global_step)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str))
