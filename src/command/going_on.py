@@ -120,5 +120,5 @@ class SaveConfig(SaveConfigCallback):
         """Show the configuration in TensorBoard."""
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                text = self.parser.dump(self.config, skip_none=False)
+                text = Run.of(trainer).config.read_text(encoding="utf-8")
                 logger.experiment.add_text("config", f"```yaml\n{text}\n```")
