@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse import _typehints as typehints
+from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
 from ..errors import UsageError
@@ -30,6 +32,8 @@ from .messages import cause, sentence
 # what a config names is looked at, and refused where it is a door to the machine (os, subprocess,
 # builtins.exec, …), before it is imported; a class named where none is asked for stays a dictionary
 set_parsing_settings(import_path_denylist=[], instantiate_subclass_spec_in_any=False)
+# a device, such as the callbacks that average weights have, is written into a config by its name
+register_type(torch.device, deserializer=torch.device, deserializer_exceptions=(RuntimeError,))
 
 
 class Parser(LightningArgumentParser):

@@ -158,6 +158,27 @@ def test_the_patience_of_a_callback_is_the_configured_one(command, here):
     assert "is used" not in unchanged.out
 
 
+@pytest.mark.parametrize(
+    "averaging",
+    [
+        ("StochasticWeightAveraging", "--trainer.callbacks.swa_lrs", "0.1"),
+        ("EMAWeightAveraging", "--trainer.callbacks.decay", "0.5"),
+    ],
+    ids=["swa", "ema"],
+)
+def test_averaging_goes_on_from_the_config_of_its_run(command, here, averaging):
+    outcome = command(*TOY, "--trainer.callbacks+", *averaging, "--trainer.max_epochs", "4")
+    assert outcome.status == 0
+    assert "serialize" not in outcome.err
+    config = f"{LOG}/version_0/config.yaml"
+    assert "serialize" not in (here / config).read_text()
+    assert command("fit", "--config", config).status == 0
+    assert theta(f"{LOG}/version_1") == theta(f"{LOG}/version_0")
+    words = ("fit", "--config", config, "--trainer.max_epochs", "6", "--ckpt_path", LAST)
+    assert command(*words).status == 0
+    assert theta(f"{LOG}/version_2") != theta(f"{LOG}/version_0")
+
+
 def test_another_seed_is_refused(command, here):
     command(*TOY, "--trainer.max_epochs", "2")
     words = (*TOY, "--trainer.max_epochs", "3", "--ckpt_path", LAST, "--seed_everything")
