@@ -51,6 +51,10 @@ class Parser(LightningArgumentParser):
         parser = getattr(ex, "subcommand_parser", None) or self
         raise UsageError(str(usage) if usage else sentence(message, parser._option_string_actions))
 
+    def dump(self, cfg: Namespace, *args: Any, **kwargs: Any) -> str:
+        """Return a configuration as text, values of enumerations by their own."""
+        return str(super().dump(without_enums(cfg.clone()), *args, **kwargs))
+
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:
         """Make what a configuration names, once each is known to be of the kind that its key takes.
 

@@ -150,6 +150,8 @@ def test_a_timer_is_a_callback_like_others(command, here):
     assert command(*YOUR_DATA, *QUIET, *timer).status == 0
     config = yaml.safe_load((here / RUN / "config.yaml").read_text())
     assert config["trainer"]["callbacks"][0]["init_args"]["interval"] == "step"
+    printed = command(*YOUR_DATA, *timer, "--print_config")
+    assert yaml.safe_load(printed.out)["trainer"]["callbacks"] == config["trainer"]["callbacks"]
 
 
 def test_a_fault_of_ours_is_named_with_its_place(mistaken, command, here, monkeypatch):
