@@ -337,7 +337,9 @@ class DescentCLI(LightningCLI):
             getattr(self.trainer, str(self.subcommand))(**kwargs)
             return
         folder, epoch = (self._get(self.config_init, key) for key in ("run", "epoch"))
-        evaluation = self._evaluation(str(self.subcommand), self.trainer)
+        alone = self.trainer.world_size == 1  # what several processes trained, one evaluates
+        trainer = self.trainer if alone else plain_trainer(self.trainer)
+        evaluation = self._evaluation(str(self.subcommand), trainer)
         if folder is not None:
             print(evaluation.of_run(Run(Path(folder)), epoch))
         elif kwargs.get("ckpt_path"):

@@ -1,6 +1,7 @@
 """Stops and deaths of a run of two real processes: all end, soon, with one sentence."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from contextlib import suppress
 
 import pytest
 import torch
+import yaml
+from command_line import RUN as FINISHED
 
 from descentlab.command import together
 
@@ -111,3 +114,20 @@ def test_one_process_speaks(monkeypatch, rank, first_lives, expected):
 )
 def test_the_loss_of_another_process_is_told_from_other_errors(error, expected):
     assert together.has_lost_another(error) is expected
+
+
+@pytest.mark.parametrize("kind", ["validate", "test", "predict"])
+def test_what_several_processes_trained_is_evaluated_by_one(
+    command, finished, here, monkeypatch, kind
+):
+    shutil.copytree(finished / FINISHED, here / "one")
+    shutil.copytree(finished / FINISHED, here / "two")
+    config = here / "two/config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings["trainer"] |= {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    config.write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(subprocess, "Popen", None)  # none is started
+    for folder in ("one", "two"):
+        assert command(kind, "--run", folder).status == 0
+    name = "predictions.csv" if kind == "predict" else f"{kind}.json"
+    assert (here / "two" / name).read_text() == (here / "one" / name).read_text()
