@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -61,6 +62,7 @@ class SaveConfig(SaveConfigCallback):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._given: list[tuple[Callback, dict[str, Any]]] = []
+        self._place = Path()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seed of the run, for a checkpoint."""
@@ -104,7 +106,7 @@ class SaveConfig(SaveConfigCallback):
             if isinstance(logger, RunLogger):
                 logger.join()
         if goes_on(trainer) and not self.already_saved:
-            config = Run.of(trainer).config  # asked for by all ranks: Lightning broadcasts it
+            config = self._place = Run.of(trainer).config
             if trainer.is_global_zero:
                 number = 1 + len(list(config.parent.glob("config.[0-9]*.yaml")))
                 shutil.copy(config, config.with_name(f"config.{number}.yaml"))
@@ -114,11 +116,12 @@ class SaveConfig(SaveConfigCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save, for a run that has a folder; in that of a run that goes on when training begins."""
         if trainer.loggers and not goes_on(trainer):
+            self._place = Run.of(trainer).config  # of all processes: Lightning broadcasts it
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Show the configuration in TensorBoard."""
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                text = Run.of(trainer).config.read_text(encoding="utf-8")
+                text = self._place.read_text(encoding="utf-8")
                 logger.experiment.add_text("config", f"```yaml\n{text}\n```")
