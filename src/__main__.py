@@ -29,6 +29,10 @@ def main(args: Sequence[str] | None = None) -> int:
         with _leaving_at_once():
             from .handouts.command_line import main as reproduce
         return reproduce(words[1:])
+    if words[:1] == ["verify"]:
+        with _leaving_at_once():
+            from .verify.command_line import main as verify
+        return verify(words[1:])
     with never_from(run_folders(words)):
         with _leaving_at_once():
             from .command.process import run

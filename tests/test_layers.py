@@ -15,7 +15,7 @@ FLOORS = (
     ("command",),
     ("sweeps",),
     ("modules", "callbacks"),
-    ("datamodules", "demonstrations"),
+    ("datamodules", "demonstrations", "verify"),
     ("optimizers", "objectives", "drawing", "runs"),
     ("internals",),
     ("errors",),

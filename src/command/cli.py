@@ -365,6 +365,7 @@ DESCRIPTION = """Gradient descent that can be checked: train, test and look at t
 Start with `descentlab fit --config linear_regression/split.yaml`; `descentlab configs` lists all
 shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version.
 `descentlab reproduce FILE` holds the printed figures of a course to their digits.
+`descentlab verify OPTIMIZER --against REFERENCE` holds an optimizer against another.
 With `--traceback` a command that fails shows where in the code."""
 ABOUT = {
     "fit": "Train a model; everything that is found goes into the folder of a run.",

@@ -1,0 +1,131 @@
+"""The command `descentlab verify`."""
+
+import argparse
+import ast
+import importlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from ..errors import UsageError
+from .verification import compare
+
+
+def main(words: Sequence[str]) -> int:
+    """Compare optimizers with a reference, and print a report of each.
+
+    Args:
+        words: after `descentlab verify`.
+
+    Returns:
+        0 if all hold; 1 if something differs; 2 for wrong use.
+    """
+    path = list(sys.path)
+    threads = torch.get_num_threads()
+    try:
+        options, rest = _parser().parse_known_args(words)
+        hyperparameters = _hyperparameters(rest)
+        sys.path.insert(0, str(Path.cwd()))
+        torch.set_num_threads(1)  # for tensors as small as these, threads only wait
+        reference = named(options.against)
+        found = [
+            compare(
+                named(name),
+                reference,
+                steps=options.steps,
+                dtypes=options.dtype.split(","),
+                **hyperparameters,
+            )
+            for name in options.optimizer
+        ]
+        print("\n\n".join(map(str, found)))
+        if options.json:
+            content = [each.as_json() for each in found]
+            options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return int(not all(each.holds for each in found))
+    except (UsageError, OSError) as error:
+        print(f"descentlab: error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        sys.path[:] = path
+        torch.set_num_threads(threads)
+
+
+def named(name: str) -> Callable[..., Any]:
+    """Return what makes an optimizer, by its full name.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        raise UsageError(f"{name}: give the module too, as in torch.optim.{name}")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:  # a user's module may fail in any way
+        raise UsageError(f"{name}: {module} cannot be imported: {error}") from error
+    if not callable(found):
+        raise UsageError(f"{name}: {module} has no class or function {attribute}: check the name")
+    maker: Callable[..., Any] = found
+    return maker
+
+
+def _hyperparameters(words: Sequence[str]) -> dict[str, Any]:
+    """Return hyperparameters from their flags, `--lr 1e-3` or `--lr=1e-3`."""
+    found: dict[str, Any] = {}
+    left = list(words)
+    while left:
+        flag, equals, value = left.pop(0).partition("=")
+        if not flag.startswith("--") or not (equals or left):
+            raise UsageError(f"{flag}: give hyperparameters as --name value, such as --lr 1e-3")
+        found[flag[2:].replace("-", "_")] = _value(flag, value if equals else left.pop(0))
+    return found
+
+
+def _value(flag: str, text: str) -> Any:
+    known = {"true": True, "false": False, "null": None}
+    try:
+        return known[text.lower()] if text.lower() in known else ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise UsageError(
+            f"{flag} {text}: give a number, true, false, or numbers such as 0.9,0.999"
+        ) from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one sentence."""
+        raise UsageError(f"{message}: see `{self.prog} --help`")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="descentlab verify",
+        allow_abbrev=False,
+        description="Hold optimizers against a reference, step by step, on the same gradients. "
+        "Further flags are hyperparameters, given to both: --lr 1e-3 --betas 0.9,0.999.",
+    )
+    parser.add_argument(
+        "optimizer",
+        metavar="OPTIMIZER",
+        nargs="+",
+        help="a class, or a function of parameters that makes one: my_module.MyAdam",
+    )
+    parser.add_argument(
+        "--against", required=True, metavar="REFERENCE", help="such as torch.optim.Adam"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=1000, metavar="N", help="on each problem (default: 1000)"
+    )
+    parser.add_argument(
+        "--dtype",
+        default="float64,float32",
+        metavar="NAMES",
+        help="the precisions, with commas between (default: float64,float32)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
+    return parser

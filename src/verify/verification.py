@@ -1,0 +1,184 @@
+"""All problems, in each precision: the verdict, as text and as JSON."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from ..errors import UsageError
+from .comparison import Make, Outcome, run
+from .problems import problems
+
+#: the precisions in which two optimizers are compared, by name
+PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
+
+
+class OptimizerDiffersError(AssertionError):
+    """An optimizer does not do what its reference does; the message is the report."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came out of an optimizer beside a reference.
+
+    Attributes:
+        candidate: the name of the one that was looked at.
+        reference: the name of the one that it was held against.
+        hyperparameters: what both were made with.
+        outcomes: one for each problem and precision.
+    """
+
+    candidate: str
+    reference: str
+    hyperparameters: dict[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether it did as the reference on all problems."""
+        return all(outcome.holds for outcome in self.outcomes)
+
+    @property
+    def compared(self) -> list[Outcome]:
+        """The outcomes that say something: of problems that the reference takes."""
+        return [outcome for outcome in self.outcomes if not outcome.skipped]
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one sentence."""
+        count, wrong = len(self.compared), sum(not outcome.holds for outcome in self.compared)
+        if wrong:
+            return (
+                f"{self.candidate} is not {self.reference}: they differ on {wrong} of "
+                f"{count} problems"
+            )
+        largest = max(outcome.largest for outcome in self.compared)
+        how = "bit for bit" if largest == 0 else f"to {largest:.2g}, which is rounding"
+        return f"{self.candidate} is {self.reference}: equal {how} on {count} problems"
+
+    def __str__(self) -> str:
+        """Return the report: the verdict first, then what it rests on."""
+        given = ", ".join(f"{key} = {value}" for key, value in self.hyperparameters.items())
+        lines = [self.verdict, f"both made with {given or 'their defaults'}"]
+        lines += [f"  {_line(outcome)}" for outcome in self.outcomes]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all that was found, for `json.dump`."""
+        return {
+            "candidate": self.candidate,
+            "reference": self.reference,
+            "hyperparameters": {key: str(value) for key, value in self.hyperparameters.items()},
+            "holds": self.holds,
+            "verdict": self.verdict,
+            "outcomes": [{**asdict(each), "holds": each.holds} for each in self.outcomes],
+        }
+
+
+def compare(
+    candidate: Callable[..., Optimizer],
+    reference: Callable[..., Optimizer],
+    *,
+    steps: int = 1000,
+    dtypes: Sequence[str] = ("float64",),
+    **hyperparameters: Any,
+) -> Verification:
+    """Hold an optimizer against a reference, step by step, on the same gradients.
+
+    Args:
+        candidate: a class of optimizers, or a function of parameters that makes one.
+        reference: likewise.
+        steps: how many on each problem.
+        dtypes: of "float64" and "float32", those to compare in.
+        hyperparameters: given to both.
+
+    Raises:
+        UsageError: if one of them does not take the hyperparameters or makes no optimizer, or
+            steps or dtypes are out of range.
+    """
+    if steps < 1:
+        raise UsageError(f"steps = {steps}: give 1 or more")
+    for name in dtypes:
+        if name not in PRECISIONS:
+            raise UsageError(f"dtype {name}: give {' or '.join(PRECISIONS)}")
+    ours, theirs = (_maker(each, hyperparameters) for each in (candidate, reference))
+    outcomes = [
+        run(ours, theirs, problem, PRECISIONS[name], steps)
+        for name in dtypes
+        for problem in problems()
+    ]
+    if all(outcome.skipped for outcome in outcomes):
+        raise UsageError(f"{_name(reference)} takes none of the problems: {outcomes[0].skipped}")
+    return Verification(_name(candidate), _name(reference), hyperparameters, tuple(outcomes))
+
+
+def verify(
+    candidate: Callable[..., Optimizer],
+    reference: Callable[..., Optimizer],
+    *,
+    steps: int = 1000,
+    dtypes: Sequence[str] = ("float64",),
+    **hyperparameters: Any,
+) -> Verification:
+    """Return the report of `compare`, for a test: what differs is raised.
+
+    Args:
+        candidate: a class of optimizers, or a function of parameters that makes one.
+        reference: likewise.
+        steps: how many on each problem.
+        dtypes: of "float64" and "float32", those to compare in.
+        hyperparameters: given to both.
+
+    Raises:
+        OptimizerDiffersError: (an AssertionError) with the report, if they differ.
+        UsageError: as `compare`.
+
+    Example:
+        >>> from descentlab.optimizers import Adam
+        >>> print(verify(Adam, torch.optim.Adam, lr=1e-3, steps=20).holds)
+        True
+    """
+    found = compare(candidate, reference, steps=steps, dtypes=dtypes, **hyperparameters)
+    if not found.holds:
+        raise OptimizerDiffersError(str(found))
+    return found
+
+
+def _maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> Make:
+    """Return what makes an optimizer with hyperparameters, after a trial."""
+    trial = [torch.nn.Parameter(torch.ones(2, 2))]
+    try:
+        made = make(trial, **hyperparameters)
+    except Exception as error:  # whatever it does not take
+        given = ", ".join(f"{key} = {value}" for key, value in hyperparameters.items())
+        raise UsageError(
+            f"{_name(make)} cannot be made with {given or 'no values'}: {error}"
+        ) from error
+    if not isinstance(made, Optimizer):
+        raise UsageError(
+            f"{_name(make)} makes a {type(made).__name__}: give a class of torch.optim.Optimizer, "
+            "or a function of parameters that makes one"
+        )
+    return partial(make, **hyperparameters)
+
+
+def _name(make: Callable[..., Any]) -> str:
+    inner = make.func if isinstance(make, partial) else make
+    return f"{inner.__module__}.{getattr(inner, '__qualname__', type(inner).__name__)}"
+
+
+def _line(outcome: Outcome) -> str:
+    place = f"{outcome.problem} ({outcome.dtype})"
+    if outcome.skipped:
+        return f"skipped  {place}: {outcome.skipped}"
+    if outcome.error:
+        return f"FAILS    {place}: {outcome.error}"
+    if outcome.parameter:
+        state = f"; first in a state at {outcome.state}" if outcome.state else ""
+        return f"DIFFERS  {place}: {outcome.parameter}{state}"
+    state = f", though a state differs at {outcome.state}" if outcome.state else ""
+    how = "bit for bit" if outcome.largest == 0 else f"to {outcome.largest:.2g}"
+    return f"equal    {place}: {how}, {outcome.steps} steps{state}"
