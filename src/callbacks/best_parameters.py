@@ -1,6 +1,5 @@
 """The best and the last parameters, and those of every epoch."""
 
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..internals.lightning import copied, snapshot
 from ..runs.folder import recording, run_to_write, save_atomically
 from ..runs.logger import RunLogger
 from ..runs.parameter_history import ParameterHistory
+from ..runs.reading import read_checkpoint
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
 
@@ -236,17 +236,23 @@ class BestParameters(Instrument, Checkpoint):
         folder = Path(trainer.ckpt_path).parent
         if self.best_epoch >= 0:
             self._take_best(folder / "best.ckpt")
-        if (folder / "parameters.pt").is_file():
-            self.history.read(folder / "parameters.pt")
+        self._take_history(folder / "parameters.pt")
         self.history.forget_from(trainer.current_epoch)
+
+    def _take_history(self, path: Path) -> None:
+        if path.is_file():
+            try:
+                self.history.read(path)
+            except UsageError as error:
+                rank_zero_warn(f"{error}; those of earlier epochs are lost")
 
     def _take_best(self, path: Path) -> None:
         self.best = None
         if path.is_file():
             try:
-                self.best = torch.load(path, map_location="cpu", weights_only=True)
-            except pickle.UnpicklingError as error:
-                rank_zero_warn(f"{path} is not read, it holds more than plain values: {error}")
+                self.best = read_checkpoint(path, "only last.ckpt is gone on from")
+            except UsageError as error:
+                rank_zero_warn(str(error))
         state = (self.best or {}).get("callbacks", {}).get(self.state_key, {})
         value, epoch = state.get("best_value"), state.get("best_epoch")
         if (value, epoch) == (self.best_value, self.best_epoch):

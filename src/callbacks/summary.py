@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from ..runs.files import replacing
 from ..runs.folder import device_name, parameter_values, run_to_write
 from .accelerator_timer import AcceleratorTimer
 from .fresh_metrics import FreshMetrics, fitting, is_new
@@ -104,7 +105,8 @@ class Summary(Instrument):
             return
         report = self.report(trainer, pl_module)
         run.folder.mkdir(parents=True, exist_ok=True)
-        run.summary.write_text(json.dumps(report, indent=2) + "\n")
+        with replacing(run.summary) as file:
+            file.write(json.dumps(report, indent=2) + "\n")
         best = report["least"]["val"] or report["least"]["train"]
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and best and pl_module.hparams:

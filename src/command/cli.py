@@ -16,9 +16,10 @@ from torch import distributed
 from .. import callbacks, datamodules, modules, sweeps  # noqa: F401  their classes are found by short names
 from ..datamodules import ResumableData
 from ..errors import RunError, UsageError
-from ..runs.evaluation import EVALUATIONS, Evaluation, loading, plain_trainer, read_checkpoint
+from ..runs.evaluation import EVALUATIONS, Evaluation, plain_trainer
 from ..runs.folder import Run, run_to_write
 from ..runs.logger import RunLogger
+from ..runs.reading import loading, read_checkpoint
 from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment
@@ -88,7 +89,15 @@ class DescentCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that were given, whatever this process was started with."""
         with class_defaults():
-            self.config = without_enums(parser.parse_args(args))
+            try:
+                self.config = without_enums(parser.parse_args(args))
+            except UsageError as error:
+                flags = {word.partition("=")[0] for word in args} & {"--run", "--resume"}
+                if flags and self.configs and str(self.configs[0]) not in str(error):
+                    raise UsageError(
+                        f"{error}; the run's own settings are in {self.configs[0]}"
+                    ) from error
+                raise
         path = self.config[self.config["subcommand"]].get("ckpt_path")
         if path is not None and "://" in path:
             raise UsageError(f"--ckpt_path {path}: only files of this machine are read: fetch it")

@@ -13,10 +13,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..errors import UsageError
 from ..optimizers.resumed import changed
-from ..runs.evaluation import read_checkpoint
 from ..runs.folder import Run, goes_on
 from ..runs.joined import LoggedBefore
 from ..runs.logger import RunLogger
+from ..runs.reading import read_checkpoint
 
 
 def go_on_in(run: Run, trainer: Trainer) -> None:
@@ -30,7 +30,8 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
             f"--resume {run.folder}: there is no {run.last.relative_to(run.folder)}, so that "
             "nothing is finished from which it could go on: begin a new run"
         )
-    checkpoint = read_checkpoint(run.last)
+    best = run.checkpoints / "best.ckpt"
+    checkpoint = read_checkpoint(run.last, f"go on in a new folder with --ckpt_path {best}")
     kept = checkpoint.get("callbacks", {}).get("BestParameters", {}).get("logged")
     if kept is None:
         raise UsageError(

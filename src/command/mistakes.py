@@ -49,6 +49,15 @@ def fault(error: BaseException) -> str:
     return f"{text[:250]} (in {_file_and_line(error)}){where}; --traceback shows the whole"
 
 
+def of_the_disk(error: OSError) -> str:
+    """Say which file cannot be read or written, and where what was finished is."""
+    if error.filename is None or error.strerror is None:
+        return fault(error)
+    notes = _notes(error)
+    where = f"; what was finished before is in {'; '.join(notes)}" if notes else ""
+    return f"{error.filename}: {error.strerror}{where}"
+
+
 def mistake_in_making(error: Exception) -> str | None:
     """Return what is wrong with the options of a class, by its own words; None for our fault."""
     if usage := cause(error):

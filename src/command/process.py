@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ..errors import RunError, UsageError
 from .cli import DescentCLI
-from .mistakes import fault, in_one_sentence
+from .mistakes import fault, in_one_sentence, of_the_disk
 from .together import speaks
 
 
@@ -38,6 +38,8 @@ def run(words: Sequence[str]) -> int:
         return _fail(error, 2)
     except RunError as error:
         return _fail(error, 1)
+    except OSError as error:
+        return _fail(of_the_disk(error), 1)
     except Exception as error:  # whatever else goes wrong, here or in a library
         return _fail(fault(error), 1)
     except (SIGTERMException, KeyboardInterrupt) as error:

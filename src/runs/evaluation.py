@@ -2,8 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +13,9 @@ from torch import Tensor
 from ..errors import UsageError
 from .folder import Run, parameter_values
 from .parameter_history import read_history
+from .reading import ADVICE, loading, read_checkpoint, read_plain
 
 EVALUATIONS = ("validate", "test", "predict")
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint.
-
-    Raises:
-        UsageError: if there is no such file, or it is no checkpoint.
-    """
-    if not path.is_file():
-        raise UsageError(f"--ckpt_path {path}: there is no such file: give a .ckpt file of a run")
-    try:
-        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises nearly anything for a file that it did not write
-        raise UsageError(
-            f"{path} is not a checkpoint, or is damaged: give a .ckpt file of a run"
-        ) from error
-    wanted = {"epoch", "state_dict", "pytorch-lightning_version"}
-    if not isinstance(checkpoint, dict) or not wanted <= checkpoint.keys():
-        raise UsageError(f"{path} is not a checkpoint: give a .ckpt file of a run")
-    return checkpoint
-
-
-@contextmanager
-def loading(path: str | Path | None) -> Iterator[None]:
-    """Say in one sentence that the parameters of a checkpoint do not fit a model.
-
-    Args:
-        path: the checkpoint that is loaded inside, for the message.
-
-    Raises:
-        UsageError: in place of PyTorch's RuntimeError.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "loading state_dict" not in str(error):
-            raise
-        details = " ".join(str(error).split())
-        raise UsageError(f"{path} does not fit the configured model: {details}") from error
 
 
 def plain_trainer(fitted: Trainer | None = None) -> Trainer:
@@ -121,7 +82,10 @@ class Evaluation:
                 f"--run {run.folder}: there is no checkpoints/last.ckpt: no epoch was finished"
             )
         kept = _after_epoch(run, epoch) if epoch is not None else None
-        columns = {name: self._measured(path) for name, path in found.items()}
+        columns = {
+            name: self._measured(path, _without(path, *(found.keys() - {name})))
+            for name, path in found.items()
+        }
         if kept is not None:
             self.module.load_state_dict(kept, strict=False)
             columns[f"epoch {epoch}"] = {"epoch": epoch, **self._loop(None)}
@@ -141,9 +105,10 @@ class Evaluation:
         """
         return self._table({path.name: self._measured(path)})
 
-    def _measured(self, path: Path) -> dict[str, Any]:
+    def _measured(self, path: Path, advice: str = ADVICE) -> dict[str, Any]:
         """Load a checkpoint's parameters and run the loop over the data."""
-        return {"epoch": read_checkpoint(path)["epoch"], **self._loop(str(path.absolute()))}
+        epoch = read_checkpoint(path, advice)["epoch"]
+        return {"epoch": epoch, **self._loop(str(path.absolute()))}
 
     def _loop(self, path: str | None) -> dict[str, Any]:
         loop = getattr(self.trainer, self.kind)
@@ -185,6 +150,11 @@ class Evaluation:
         return "\n" + "\n".join(lines)
 
 
+def _without(path: Path, other: str | None = None) -> str:
+    """Say how the other parameters of a run are measured, where one checkpoint is damaged."""
+    return f"move it away, and {other}.ckpt alone is measured" if other else ADVICE
+
+
 def hold_to_rows_of(run: Run, data: LightningDataModule | None) -> None:
     """Hand the row numbers that a run kept to data that can keep to them.
 
@@ -198,12 +168,10 @@ def hold_to_rows_of(run: Run, data: LightningDataModule | None) -> None:
     hold_to = getattr(data, "hold_to", None)
     if hold_to is None or not run.split.is_file():
         return
-    try:
-        kept = torch.load(run.split, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises nearly anything for a file that it did not write
-        raise UsageError(
-            f"{run.split} is damaged: which rows were trained on is not known"
-        ) from error
+    problem = "is damaged: which rows were trained on is not known"
+    kept = read_plain(run.split, problem)
+    if not isinstance(kept, Mapping):
+        raise UsageError(f"{run.split} {problem}")
     hold_to(kept)
 
 

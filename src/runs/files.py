@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +14,9 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Args:
         path: what is there stays as it is until then, and for good if an error is raised.
         mode: `w` for text, `wb` for bytes.
+
+    Raises:
+        OSError: if it cannot be written, naming the path.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -22,5 +25,17 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except Exception as error:
+        if failure := _of_the_disk(error):
+            raise OSError(failure.errno, failure.strerror, str(path)) from error
+        raise
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that is gone, or closed by now
+            beside.unlink(missing_ok=True)
+
+
+def _of_the_disk(error: BaseException | None) -> OSError | None:
+    """Return the failure of the disk that an error comes from; PyTorch makes another one of it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.parameter import UninitializedParameter
 
+from ..errors import UsageError
 from .folder import save_atomically
+from .reading import read_plain
 
 Values = dict[str, Tensor]
 
@@ -17,6 +19,7 @@ Values = dict[str, Tensor]
 EPOCH = "epoch"
 #: and under which a parameter that has that name itself
 _PARAMETER_EPOCH = "epoch (parameter)"
+KEPT_ELSEWHERE = "the best and the last parameters are in best.ckpt and last.ckpt"
 
 
 class ParameterHistory:
@@ -75,8 +78,14 @@ class ParameterHistory:
 
 
 def read_history(path: Path) -> dict[int, Values]:
-    """Return the parameters by epoch, by name, that a `parameters.pt` holds."""
-    content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """Return the parameters by epoch, by name, that a `parameters.pt` holds.
+
+    Raises:
+        UsageError: if it is damaged, or holds something else.
+    """
+    content = read_plain(path, f"is damaged: {KEPT_ELSEWHERE}")
+    if not _is_history(content):
+        raise UsageError(f"{path} holds no parameters of epochs: {KEPT_ELSEWHERE}")
     epochs: dict[int, Values] = {epoch: {} for epoch in content[EPOCH].tolist()}
     for key, rows in content.items():
         if key == EPOCH:
@@ -86,6 +95,20 @@ def read_history(path: Path) -> dict[int, Values]:
             if row is not None:
                 values[name] = row
     return epochs
+
+
+def _is_history(content: Any) -> bool:
+    """Return whether there are numbers of epochs, and for each name as many values as epochs."""
+    if not isinstance(content, Mapping) or not isinstance(content.get(EPOCH), Tensor):
+        return False
+    epochs = content[EPOCH]
+    if epochs.ndim != 1 or epochs.is_floating_point():
+        return False
+    return all(
+        (isinstance(rows, list) or (isinstance(rows, Tensor) and rows.ndim > 0))
+        and len(rows) == len(epochs)
+        for rows in content.values()
+    )
 
 
 def _size(values: Values) -> int:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..modules.descent_module import DescentModule
-from ..runs.evaluation import hold_to_rows_of, plain_trainer, read_checkpoint
+from ..runs.evaluation import hold_to_rows_of, plain_trainer
 from ..runs.folder import Run
+from ..runs.reading import read_checkpoint
 from .data import seeded
 from .members import Members, Plan
 from .record import FEW_PARAMETERS, ranked, rows_of
