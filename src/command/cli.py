@@ -24,7 +24,7 @@ from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment
 from .data_paths import settle
-from .going_on import SaveConfig, go_on_in, where
+from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
 from .messages import class_choices
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
 from .parser import Parser, class_defaults, without_enums
@@ -88,16 +88,8 @@ class DescentCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words that were given, whatever this process was started with."""
-        with class_defaults():
-            try:
-                self.config = without_enums(parser.parse_args(args))
-            except UsageError as error:
-                flags = {word.partition("=")[0] for word in args} & {"--run", "--resume"}
-                if flags and self.configs and str(self.configs[0]) not in str(error):
-                    raise UsageError(
-                        f"{error}; the run's own settings are in {self.configs[0]}"
-                    ) from error
-                raise
+        with class_defaults(), naming_config_of_run(args, self.configs):
+            self.config = without_enums(parser.parse_args(args))
         path = self.config[self.config["subcommand"]].get("ckpt_path")
         if path is not None and "://" in path:
             raise UsageError(f"--ckpt_path {path}: only files of this machine are read: fetch it")

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from ..errors import UsageError
+from .one_meaning import check_meaning
 
 #: in an installed package inside it; in a checkout at its top
 _PACKAGE = Path(__file__).parents[1]
@@ -37,9 +38,11 @@ def find(name: str) -> Path:
 
 
 def _check(path: Path) -> None:
-    """Refuse a file that is not YAML, or holds no keys."""
+    """Refuse a file that is not YAML of one meaning, or holds no keys."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        check_meaning(text)
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""

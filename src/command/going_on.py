@@ -3,6 +3,8 @@
 import os
 import shlex
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,26 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, RunLogger):
             logger.go_on(run.folder, before)
+
+
+@contextmanager
+def naming_config_of_run(words: Sequence[str], configs: Sequence[Path]) -> Iterator[None]:
+    """Name the config of a run with what is wrong about its settings, or about those beside it.
+
+    Args:
+        words: of the command.
+        configs: those that are read; the run's own is the first.
+
+    Raises:
+        UsageError: in place of one that does not name it.
+    """
+    try:
+        yield
+    except UsageError as error:
+        of_run = {word.partition("=")[0] for word in words} & {"--run", "--resume"}
+        if not of_run or not configs or str(configs[0]) in str(error):
+            raise
+        raise UsageError(f"{error}; the settings of the run are in {configs[0]}") from error
 
 
 def where(run: Run) -> list[str]:
