@@ -90,7 +90,10 @@ class DescentCLI(LightningCLI):
         """Parse the words that were given, whatever this process was started with."""
         with class_defaults(), naming_config_of_run(args, self.configs):
             self.config = without_enums(parser.parse_args(args))
-        path = self.config[self.config["subcommand"]].get("ckpt_path")
+        config = self.config[self.config["subcommand"]]
+        if config.get("trainer") is None:
+            raise UsageError("trainer: null: leave it out, or give its settings")
+        path = config.get("ckpt_path")
         if path is not None and "://" in path:
             raise UsageError(f"--ckpt_path {path}: only files of this machine are read: fetch it")
 

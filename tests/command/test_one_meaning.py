@@ -61,3 +61,9 @@ def test_the_meanings_differ_indeed():
 def test_all_shipped_configs_have_one_meaning():
     for path in FOLDER.rglob("*.yaml"):
         check_meaning(path.read_text())
+
+
+def test_a_trainer_that_is_null_is_refused(command, here):
+    (here / "mine.yaml").write_text(MODEL + "trainer: null\n")
+    message = command("fit", "--config", "mine.yaml").message
+    assert message == "trainer: null: leave it out, or give its settings"
