@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ENOUGH = "10"  # epochs of the long experiment where its output is not shown
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -86,6 +87,12 @@ def words_of(command, makefile):
             return shlex.split(command)[len(start.split()) :]
     assert not command, f"{command}: no command of this project"
     return None
+
+
+def shorter(command):
+    """Return the words that make a command's run as short as will do; see `ENOUGH`."""
+    long = "split.yaml" in command and "max_epochs" not in command
+    return ["--trainer.max_epochs", ENOUGH] if long else []
 
 
 def links(text):

@@ -21,12 +21,12 @@ from pages import (
     recipe,
     reproduction,
     same_line,
+    shorter,
     words_of,
 )
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 FOLLOWED = ("add_an_optimizer.md", "add_an_objective.md")  # in a copy: see test_additions.py
-ENOUGH = "10"  # epochs of the long experiment where its output is not shown
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def run_command(command, shown, capsys):
         words, run = words_of(command, MAKEFILE), main
     if words is None:
         return
-    if "split.yaml" in command and not shown and "max_epochs" not in command:
-        words += ["--trainer.max_epochs", ENOUGH]
+    if not shown:
+        words += shorter(command)
     status = run(words)
     out, err = capsys.readouterr()
     if "--trainer.accelerator gpu" in command and not torch.cuda.is_available():

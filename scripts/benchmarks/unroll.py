@@ -21,6 +21,8 @@ STATES = 1024
 #: more states for memory, so that what is remembered outweighs what Python takes and gives back
 MANY_STATES = 2**15
 HORIZONS = (10**3, 10**4, 10**5, 10**6)
+#: the least horizon of which memory is measured
+LONG = 10**4
 
 #: the peak of a process's memory at each horizon, after a first backward pass that is not counted
 PROBE = """
@@ -88,7 +90,7 @@ def unroll(quick: bool) -> list[Row]:
     rows[-2].facts["slope of log time over log T"] = slope(horizons, full)
     rows[-1].facts["slope of log time over log T"] = slope(horizons, checkpointed)
     for row, memory in ((rows[-2], "full"), (rows[-1], "checkpointed")):
-        row.facts.update(_memory(memory, [h for h in horizons if h >= 10**4]))
+        row.facts.update(_memory(memory, [h for h in horizons if h >= LONG]))
     return rows
 
 
