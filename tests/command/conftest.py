@@ -3,10 +3,12 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 from command_line import YOUR_DATA, Outcome, digest, write_data
 
 from descentlab.__main__ import main
+from descentlab.drawing import curves
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +42,17 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def command(capsys):
+def white_pictures(monkeypatch):
+    """Each figure is a white one, but those of `finished`: other tests look at what is drawn."""
+    image = np.full((100, 160, 3), 255, dtype=np.uint8)
+    monkeypatch.setattr(curves, "pixels", lambda figure: image)
+    monkeypatch.setattr(
+        curves.FigureCanvasSVG, "print_svg", lambda _, path, metadata: path.write_text("<svg/>")
+    )
+
+
+@pytest.fixture
+def command(capsys, white_pictures):
     """Run a command in this process."""
 
     def run(*words):
