@@ -273,9 +273,13 @@ def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     if isinstance(batch, Chunk):
         batch = batch.batches()[-1]
     curvature = getattr(pl_module, "largest_curvature", lambda batch: None)(batch)
-    if curvature is None or trainer.world_size > 1:  # that is of a part of the batch
+    part = trainer.world_size > 1  # what is at hand is a part of the batch
+    if curvature is None or not 0 < curvature < math.inf or part:
         return f"; the learning rate is {rate:g}: try a smaller one"
+    here, rest = "here", ""
+    if trainer.num_training_batches > 1:
+        here, rest = "on this batch", "; other batches may need a smaller one"
     return (
         f"; the learning rate is {rate:g}, and gradient descent is stable below "
-        f"{2 / curvature:.6g} here (2 / largest curvature {curvature:.6g})"
+        f"{2 / curvature:.6g} {here} (2 / largest curvature {curvature:.6g}){rest}"
     )

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ..errors import UsageError
-from ..runs.folder import Run
+from ..runs.folder import Run, goes_on
 from .csv_layout import CsvFlags
 from .kept_rows import check_kept, known_of, rows_added
 from .precision import cast
@@ -132,8 +132,8 @@ class RegressionData(ResumableData):
             self._sets = {}  # they were cast for another trainer
         self._have("all" if stage == "predict" else "train")
         self.features = next(iter(self._sets.values()))[0].shape[1]
-        if stage == "fit":
-            self._keep_split()
+        if stage == "fit" and not (self.trainer and goes_on(self.trainer)):
+            self._keep_split()  # in its own folder a run goes on with what is kept there
 
     def hold_to(self, kept: Mapping[str, Any]) -> None:
         """Keep to the rows and the split of a run that goes on or is evaluated.

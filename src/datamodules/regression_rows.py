@@ -105,14 +105,17 @@ def from_two_files(
                 f"{y_path} do not have theirs at the same rows: remove blank lines, so that it is "
                 "plain which rows belong together"
             )
+        _refuse_other_labels(x_file, y_file)
     columns, remarks = None, []
     if isinstance(x_file, Tensor):
         x = x_file
+        if wanted is not None:
+            remarks.append(f"{x_path}: its columns{_taken_for(wanted)}")
     else:
         names = _chosen(x_file, x_file.names if wanted is None else wanted)
         x = x_file.numbers(names)
         columns = names if x_file.named else None
-        remarks.append(x_file.described(names))
+        remarks.append(x_file.described(names) + _taken_for(None if x_file.named else wanted))
     y = None
     if y_file is not None:
         y = y_file if isinstance(y_file, Tensor) else y_file.numbers()
@@ -161,6 +164,7 @@ def from_one_file(
         )
     if target is not None and features and target in features:
         raise UsageError(f"{target} is the target and among the features: name it once")
+    _check_features(features, wanted)
     if targets and target is not None:
         table.place(target)
     names = tuple(wanted or features or (name for name in table.names if name != target))
@@ -168,7 +172,8 @@ def from_one_file(
         raise UsageError(f"{path} has no column beside the target {target}: give one with inputs")
     names = _chosen(table, names)
     y = table.numbers([target]) if targets and target is not None else None
-    remark = table.described(names) + (f"; target {target}" if y is not None else "")
+    remark = table.described(names) + _taken_for(None if table.named else wanted)
+    remark += f"; target {target}" if y is not None else ""
     x, y = checked(table.numbers(names), y, path, path)
     return RegressionRows(x, y, names if table.named else None, (remark,))
 
@@ -184,6 +189,38 @@ def from_tensors(x: Tensor, y: Tensor | None) -> RegressionRows:
             raise UsageError(f"{name} is not a tensor of real numbers: give a torch.Tensor")
     y = None if y is None else y.detach().cpu()
     return RegressionRows(*checked(x.detach().cpu(), y, "x", "y"))
+
+
+def _refuse_other_labels(x_file: "Tensor | Table", y_file: "Tensor | Table") -> None:
+    """Refuse two files that both have row labels, which are not the same."""
+    if isinstance(x_file, Tensor) or isinstance(y_file, Tensor):
+        return
+    if x_file.labels is None or y_file.labels is None or len(x_file.labels) != len(y_file.labels):
+        return
+    for row, (one, other) in enumerate(zip(x_file.labels, y_file.labels, strict=True)):
+        if one != other:
+            raise UsageError(
+                f"{x_file.path} and {y_file.path} label their rows in the first column, and row "
+                f"{row} (counted from 0) is {one} in one and {other} in the other: bring them into "
+                "the same order, or remove the labels"
+            )
+
+
+def _check_features(features: Sequence[str] | None, wanted: Sequence[str] | None) -> None:
+    """Refuse a column that is named twice, and others than a run was trained on."""
+    twice = [name for name in features or () if list(features or ()).count(name) > 1]
+    if twice:
+        raise UsageError(f"features names {twice[0]} twice: name it once")
+    if features and wanted and list(features) != list(wanted):
+        raise UsageError(
+            f"features = {', '.join(features)}, and the run was trained on {', '.join(wanted)}: "
+            "leave features out, or start a new run"
+        )
+
+
+def _taken_for(wanted: Sequence[str] | None) -> str:
+    """Say which columns those of a file without names are taken for."""
+    return f"; taken for {', '.join(wanted)}" if wanted else ""
 
 
 def _chosen(table: "Table", wanted: Sequence[str]) -> tuple[str, ...]:

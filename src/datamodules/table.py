@@ -31,6 +31,7 @@ class Table:
         blanks: before which rows there are blank lines.
         remarks: what is to be said of how it was read.
         layout: how the file is laid out; None for Parquet.
+        labels: the row labels that were left out; None where there are none.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Table:
     blanks: tuple[int, ...] = ()
     remarks: tuple[str, ...] = ()
     layout: Layout | None = None
+    labels: tuple[str, ...] | None = None
 
     def numbers(self, names: Sequence[str] | None = None) -> Tensor:
         """Return columns as one tensor, (rows, columns), float64.
@@ -147,12 +149,13 @@ def read_csv(path: Path, flags: CsvFlags) -> Table:
         raise UsageError(found or f"{path} is not a table of numbers: {error}") from error
     names = layout.heading or tuple(map(str, range(frame.shape[1])))
     names = tuple(" ".join(name.split()) for name in names)
+    labels = tuple(frame.iloc[:, 0].astype(str)) if layout.labelled else None
     frame = frame.iloc[:, int(layout.labelled) :]
     inside = tuple(b - (layout.heading is not None) for b in blanks)
     inside = tuple(b for b in inside if 0 < b < len(frame))
     remarks = _remarks(layout, len(inside))
     kept = tuple(names[int(layout.labelled) :])
-    return Table(path, frame, kept, layout.heading is not None, inside, remarks, layout)
+    return Table(path, frame, kept, layout.heading is not None, inside, remarks, layout, labels)
 
 
 def read_parquet(path: Path) -> Table:

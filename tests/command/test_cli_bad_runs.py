@@ -206,6 +206,14 @@ def test_the_cpu_is_always_there():
     assert CPUAccelerator.is_available()
 
 
+def test_a_stable_rate_of_one_batch_of_several_is_called_so(command, here):
+    words = ("fit", "--config", "linear_regression/split.yaml", "--model.optimizer.lr", "1e30")
+    outcome = command(*words, "--progress", "null")
+    assert outcome.status == 1
+    assert " on this batch (2 / largest curvature " in outcome.message
+    assert outcome.message.count("; other batches may need a smaller one") == 1
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_finished(command, here):
     outcome = command("fit", "--config", "linear_dynamics/horizon_200.yaml")
     run = here / "logs/linear_dynamics/horizon_200/version_0"

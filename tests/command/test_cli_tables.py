@@ -163,6 +163,44 @@ def test_files_of_either_kind_take_the_place_of_what_a_run_was_trained_on(traine
     assert command("predict", "--run", "logs/bp/version_0", "--data.path", "one.csv").status == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("test", "--run", RUN),
+        ("predict", "--run", RUN, "--data.path", "houses.csv"),
+        ("fit", "--resume", RUN, "--trainer.max_epochs", "4"),
+        (*RESUME, "--trainer.max_epochs", "4"),
+    ],
+    ids=["test", "predict", "resume", "ckpt_path"],
+)
+@pytest.mark.parametrize("features", ["size,noise", "rooms,size", "size"])
+def test_other_features_than_those_of_the_run_are_refused(trained, command, words, features):
+    files = [trained / RUN / name for name in ("config.yaml", "split.pt", "checkpoints/last.ckpt")]
+    before = [file.read_bytes() for file in files]
+    outcome = command(*words, "--data.features", features)
+    assert outcome.status == 2
+    given = f"features = {features.replace(',', ', ')}, and the run was trained on size, rooms"
+    assert given in outcome.message or "the checkpoint has 2 features" in outcome.message
+    assert [file.read_bytes() for file in files] == before
+    assert not (trained / RUN.replace("_0", "_1")).exists()
+
+
+def test_a_feature_that_is_named_twice_is_refused(houses, command):
+    outcome = command(*FIT, *ONE_FILE[:4], "--data.features", "size,rooms,size")
+    assert (outcome.status, outcome.message) == (2, "features names size twice: name it once")
+
+
+def test_what_columns_without_names_are_taken_for_is_said(trained, command):
+    new = FRAME[["size", "rooms"]].to_numpy()[:5]
+    np.save("new.npy", new)
+    outcome = command("predict", "--run", RUN, "--data.x_path", "new.npy")
+    assert "new.npy: its columns; taken for size, rooms" in outcome.err
+    np.savetxt("bare.csv", new, delimiter=",")
+    outcome = command("predict", "--run", RUN, "--data.path", "bare.csv")
+    assert "bare.csv: 5 rows, 2 columns; no heading; taken for size, rooms" in outcome.err
+    assert np.allclose(predictions(), expected(FRAME.iloc[:5]), rtol=0, atol=1e-5)
+
+
 def test_both_kinds_of_files_by_flags_are_refused(trained, command):
     words = ("--data.path", "houses.csv", "--data.x_path", "houses.csv")
     outcome = command("predict", "--run", RUN, *words)

@@ -76,6 +76,21 @@ def test_blank_lines_at_different_rows_are_refused(tmp_path, x, y):
         pair(tmp_path / "X.csv", tmp_path / "y.csv")
 
 
+def test_row_labels_of_two_files_are_the_same_or_refused(tmp_path):
+    (tmp_path / "X.csv").write_text(",size\n0,1.5\n1,2.5\n2,3.5\n")
+    (tmp_path / "y.csv").write_text(",price\n0,1\n1,2\n2,3\n")
+    x, y = pair(tmp_path / "X.csv", tmp_path / "y.csv")
+    assert x.tolist() == [[1.5], [2.5], [3.5]]
+    assert y.tolist() == [1.0, 2.0, 3.0]
+    (tmp_path / "y.csv").write_text(",price\n0,1\n2,3\n1,2\n")
+    with pytest.raises(
+        UsageError, match=r"row 1 \(counted from 0\) is 1 in one and 2 in the other"
+    ):
+        pair(tmp_path / "X.csv", tmp_path / "y.csv")
+    (tmp_path / "y.csv").write_text("price\n1\n2\n3\n")  # labels in one file alone
+    assert pair(tmp_path / "X.csv", tmp_path / "y.csv")[1].tolist() == [1.0, 2.0, 3.0]
+
+
 def test_blank_lines_at_the_same_rows_and_at_the_ends_are_passed_over(tmp_path):
     (tmp_path / "X.csv").write_text("\na\n1\n\n2\n3\n")
     (tmp_path / "y.csv").write_text("b\n4\n\n5\n6\n\n\n")
