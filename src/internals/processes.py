@@ -18,24 +18,37 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
 
+class _Asked:
+    """Whether a process was asked to stop: noted when it is, and told to all before a batch.
+
+    It can be pickled, as a trainer whose processes are spawned is.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.here = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        self.here = True
+
+    def exchange(self) -> None:
+        """End this process if any of them was asked."""
+        device = self.trainer.strategy.root_device
+        flag = torch.tensor([self.here], dtype=torch.int32, device=device)
+        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+        if flag.item():
+            raise SIGTERMException
+
+
 def stop_together(trainer: Trainer) -> None:
     """Have all processes of a fit end before the same batch, when any of them gets a SIGTERM.
 
     A handler only notes the signal; whether there was one is asked of all where a batch begins.
     """
-    asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    def exchange() -> None:
-        flag = torch.tensor([bool(asked)], dtype=torch.int32, device=trainer.strategy.root_device)
-        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-        if flag.item():
-            raise SIGTERMException
-
-    trainer._signal_connector._sigterm_notifier_fn = note  # type: ignore[method-assign,assignment]  # how Lightning takes it
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = exchange  # type: ignore[method-assign]  # the same
+    asked = _Asked(trainer)
+    trainer._signal_connector._sigterm_notifier_fn = asked.note  # type: ignore[method-assign,assignment]  # how Lightning takes it
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = asked.exchange  # type: ignore[method-assign]  # the same
 
 
 def when_one_dies(leave: Callable[[int, int], None]) -> None:
