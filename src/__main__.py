@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from .command.imports import never_from, run_folders
-
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
@@ -33,6 +31,8 @@ def main(args: Sequence[str] | None = None) -> int:
         with _leaving_at_once():
             from .verify.command_line import main as verify
         return verify(words[1:])
+    with _leaving_at_once():
+        from .command.imports import never_from, run_folders
     with never_from(run_folders(words)):
         with _leaving_at_once():
             from .command.process import run
