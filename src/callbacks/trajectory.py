@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Module
 
+from ..datamodules.processes import batch_rows
 from ..drawing import trajectory
 from ..drawing.curves import save_figure
 from ..runs.folder import run_to_write, show_image
@@ -130,6 +131,8 @@ def _unfit(trainer: Trainer, pl_module: LightningModule) -> str | None:
         return f"it has not 1 to {LARGEST:,} parameters"
     if not all(p.is_floating_point() for p in parameters):
         return "its parameters are not real numbers"
+    if trainer.world_size > 1:
+        return "each of several processes has a part of the training set alone"
     return None
 
 
@@ -157,12 +160,16 @@ class LossSurface:
 
     Args:
         module: has the loss.
-        batches: the set. Of several batches the losses are averaged by their first lengths.
+        batches: the set. The losses of several are added up where that is the module's `reduction`,
+            and else averaged by their rows.
     """
 
     def __init__(self, module: Any, batches: list[Any]) -> None:
         self._holder = _Loss(module)
         self._batches = batches
+        rows = [batch_rows(batch) for batch in batches]
+        adds_up = getattr(module, "reduction", "mean") == "sum"
+        self._weights = [1.0 if adds_up else count / sum(rows) for count in rows]
         self._like = list(self._holder.named_parameters())
         least = module.minimiser(batches[0]) if len(batches) == 1 else None
         self.minimiser: NDArray[np.float64] | None = None
@@ -176,10 +183,8 @@ class LossSurface:
             name: part.to(p.device, p.dtype).view_as(p)
             for (name, p), part in zip(self._like, torch.split(point, sizes), strict=True)
         }
-        weights = [_rows(batch) for batch in self._batches]
         losses = [functional_call(self._holder, values, (batch,)) for batch in self._batches]
-        total = sum(w * loss for w, loss in zip(weights, losses, strict=True))
-        return torch.as_tensor(total) / sum(weights)
+        return torch.stack([w * loss for w, loss in zip(self._weights, losses, strict=True)]).sum()
 
     def losses(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the losses, (m,), at points, (m, p)."""
@@ -210,8 +215,3 @@ class LossSurface:
         return trajectory.Path(
             stacked, np.array(losses), np.array(norms), names, np.array(updates[:count])
         )
-
-
-def _rows(batch: Any) -> int:
-    first = batch[0] if isinstance(batch, (tuple, list)) else batch
-    return len(first) if isinstance(first, Tensor) and first.dim() else 1

@@ -52,12 +52,12 @@ class Verification:
         count, wrong = len(self.compared), sum(not outcome.holds for outcome in self.compared)
         if wrong:
             return (
-                f"{self.candidate} is not {self.reference}: they differ on {wrong} of "
-                f"{count} problems"
+                f"{self.candidate} is not {self.reference}: they differ in {wrong} of "
+                f"{count} comparisons"
             )
         largest = max(outcome.largest for outcome in self.compared)
         how = "bit for bit" if largest == 0 else f"to {largest:.2g}, which is rounding"
-        return f"{self.candidate} is {self.reference}: equal {how} on {count} problems"
+        return f"{self.candidate} is {self.reference}: equal {how} in {count} comparisons"
 
     def __str__(self) -> str:
         """Return the report: the verdict first, then what it rests on."""

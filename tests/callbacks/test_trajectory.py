@@ -1,5 +1,7 @@
 """Trajectory: the path that it takes, the loss around it, and that it changes nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from lightning.pytorch import Trainer, seed_everything
 from sklearn.metrics import mean_squared_error
 
 from descentlab.__main__ import main
-from descentlab.callbacks.trajectory import LossSurface, Trajectory
+from descentlab.callbacks.trajectory import LossSurface, Trajectory, _unfit
 from descentlab.datamodules import RegressionData, Steps
 from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective
 from descentlab.objectives import SquaredNorm, WavyKink
@@ -72,6 +74,37 @@ def test_the_surface_of_uneven_batches_is_scikit_learns_error():
     expected = [mean_squared_error(y, x @ point[:2] + point[2]) for point in points]
     assert np.allclose(LossSurface(module, pairs).losses(points), expected, rtol=1e-12)
     assert not np.allclose(LossSurface(module, pairs[:2]).losses(points), expected)
+
+
+def test_losses_of_a_sum_add_up():
+    class Sums(LinearRegression):
+        reduction = "sum"
+
+        def loss(self, batch):
+            x, y = batch
+            return ((self(x) - y) ** 2).sum()
+
+    generator = np.random.default_rng(6)
+    x, y = generator.normal(size=(9, 2)), generator.normal(size=9)
+    pairs = [(torch.from_numpy(x[a:b]), torch.from_numpy(y[a:b])) for a, b in ((0, 6), (6, 9))]
+    points = generator.normal(size=(4, 3))
+    expected = [((x @ point[:2] + point[2] - y) ** 2).sum() for point in points]
+    found = LossSurface(Sums(features=2).double(), pairs).losses(points)
+    assert np.allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("module", "world", "reason"),
+    [
+        (ToyObjective(SquaredNorm(), [1.0, 2.0]), 1, None),
+        (ToyObjective(SquaredNorm(), [1.0, 2.0]), 2, "each of several processes has a part"),
+        (ToyObjective(SquaredNorm(), [1.0] * 1001), 1, "it has not 1 to 1,000 parameters"),
+    ],
+)
+def test_a_path_that_could_mislead_is_not_drawn(module, world, reason):
+    trainer = SimpleNamespace(val_dataloaders={"train": range(1)}, world_size=world)
+    found = _unfit(trainer, module)
+    assert found is None if reason is None else found.startswith(reason)
 
 
 def test_the_path_is_that_of_gradient_descent_in_closed_form(tmp_path):

@@ -41,7 +41,7 @@ def test_what_holds_is_status_0(here, capsys):
     words = ["optimizers_of_mine.Mine", "optimizers_of_mine.made", "--lr", "1e-3", *FEW]
     assert verify(*words, "--json", "found.json") == 0
     out = capsys.readouterr().out
-    assert out.startswith("optimizers_of_mine.Mine is torch.optim.sgd.SGD: equal bit for bit on")
+    assert out.startswith("optimizers_of_mine.Mine is torch.optim.sgd.SGD: equal bit for bit in")
     assert "optimizers_of_mine.made is torch.optim.sgd.SGD" in out
     found = json.loads((here / "found.json").read_text())
     assert [each["holds"] for each in found] == [True, True]
@@ -50,7 +50,7 @@ def test_what_holds_is_status_0(here, capsys):
 def test_what_differs_is_status_1(here, capsys):
     assert verify("optimizers_of_mine.Fast", "--lr=0.001", *FEW, "--json", "found.json") == 1
     out = capsys.readouterr().out
-    assert out.startswith("optimizers_of_mine.Fast is not torch.optim.sgd.SGD: they differ on")
+    assert out.startswith("optimizers_of_mine.Fast is not torch.optim.sgd.SGD: they differ in")
     assert "DIFFERS  Beale (float64): step 1, parameter 0[1]: " in out
     found = json.loads((here / "found.json").read_text())[0]
     beale = next(each for each in found["outcomes"] if each["problem"] == "Beale")
