@@ -195,9 +195,12 @@ def stock(problem: Problem, epochs: int) -> None:
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
+        contextlib.ExitStack() as afterwards,
     ):
         warnings.simplefilter("ignore")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        notes = logging.getLogger("lightning.pytorch")
+        afterwards.callback(notes.setLevel, notes.level)
+        notes.setLevel(logging.ERROR)
         trainer = Trainer(
             max_epochs=epochs,
             accelerator="cpu",

@@ -1,6 +1,7 @@
 """The contenders compute the same thing, and what computes something else is caught."""
 
 import importlib.util
+import logging
 
 import pytest
 import torch
@@ -48,8 +49,11 @@ def test_optax_is_the_plain_loop(problem):
     overhead.check("optax", optax_scan(problem)(2), plain(problem, epochs=2))
 
 
-def test_a_stock_project_runs(problem):
+def test_a_stock_project_runs_and_leaves_lightnings_notes_as_they_were(problem):
+    notes = logging.getLogger("lightning.pytorch")
+    before = notes.level
     stock(problem, epochs=1)
+    assert notes.level == before
 
 
 def test_a_contender_with_another_rate_is_caught(problem, monkeypatch):
