@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
+from ..runs.files import write_whole
 from ..runs.folder import device_name, run_to_write
 from .instrument import Instrument
 
@@ -83,7 +84,7 @@ class AcceleratorTimer(Instrument):
         run = run_to_write(trainer)
         if run is not None:
             run.folder.mkdir(parents=True, exist_ok=True)
-            run.timing.write_text(json.dumps(self.report(pl_module.device), indent=2) + "\n")
+            write_whole(run.timing, json.dumps(self.report(pl_module.device), indent=2) + "\n")
 
     def report(self, device: torch.device) -> dict[str, Any]:
         """Return what was measured: seconds, as median and quartiles, and on what."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..internals.lightning import copied, snapshot
+from ..runs.files import remove_leftovers
 from ..runs.folder import recording, run_to_write, save_atomically
 from ..runs.logger import RunLogger
 from ..runs.parameter_history import ParameterHistory
@@ -96,8 +97,7 @@ class BestParameters(Instrument, Checkpoint):
             self._folder = run.checkpoints
             _check_writable(self._folder)
             self._next_write = 0.0  # after the first epoch
-            for path in self._folder.glob(".*.[0-9]*"):  # left by a process that was killed
-                path.unlink()
+            remove_leftovers(self._folder)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the metrics so far, to know at the end which ones are measured."""

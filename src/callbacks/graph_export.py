@@ -11,6 +11,7 @@ from torch import Tensor
 from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
+from ..runs.files import write_whole
 from ..runs.folder import run_to_write, show_image
 from .instrument import Instrument
 
@@ -72,7 +73,7 @@ class GraphExport(Instrument):
                 without=_added_by_lightning(trainer, pl_module),
             )
             self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / "loss.dot").write_text(self._dot, encoding="utf-8")
+            write_whole(self._folder / "loss.dot", self._dot)
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The graph of the loss was not written, and training goes on: {error}")
 
@@ -99,9 +100,9 @@ class GraphExport(Instrument):
             return
         try:
             svg = to_svg(dot)
-            (self._folder / "loss.svg").write_text(svg, encoding="utf-8")
+            write_whole(self._folder / "loss.svg", svg)
             png = to_png(svg)
-            (self._folder / "loss.png").write_bytes(png)
+            write_whole(self._folder / "loss.png", png)
             image = imread(io.BytesIO(png), format="png")[:, :, :3]
             show_image(trainer, "graph/loss", image, trainer.global_step)
         except GraphSizeError as error:

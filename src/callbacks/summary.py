@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from ..runs.files import replacing
+from ..runs.files import write_whole
 from ..runs.folder import device_name, parameter_values, run_to_write
 from .accelerator_timer import AcceleratorTimer
 from .fresh_metrics import FreshMetrics, fitting, is_new
@@ -105,8 +105,7 @@ class Summary(Instrument):
             return
         report = self.report(trainer, pl_module)
         run.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(run.summary) as file:
-            file.write(json.dumps(report, indent=2) + "\n")
+        write_whole(run.summary, json.dumps(report, indent=2) + "\n")
         best = report["least"]["val"] or report["least"]["train"]
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and best and pl_module.hparams:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -15,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..errors import UsageError
 from ..optimizers.resumed import changed
+from ..runs.files import write_whole
 from ..runs.folder import Run, goes_on
 from ..runs.joined import LoggedBefore
 from ..runs.logger import RunLogger
@@ -132,7 +132,7 @@ class SaveConfig(SaveConfigCallback):
             config = self._place = Run.of(trainer).config
             if trainer.is_global_zero:
                 number = 1 + len(list(config.parent.glob("config.[0-9]*.yaml")))
-                shutil.copy(config, config.with_name(f"config.{number}.yaml"))
+                write_whole(config.with_name(f"config.{number}.yaml"), config.read_bytes())
             self.overwrite = True
             super().setup(trainer, pl_module, "fit")
 

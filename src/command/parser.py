@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -27,6 +28,7 @@ from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 
 from ..errors import UsageError
+from ..runs.files import write_whole
 from .messages import cause, sentence
 
 # what a config names is looked at, and refused where it is a door to the machine (os, subprocess,
@@ -54,6 +56,12 @@ class Parser(LightningArgumentParser):
     def dump(self, cfg: Namespace, *args: Any, **kwargs: Any) -> str:
         """Return a configuration as text, values of enumerations by their own."""
         return str(super().dump(without_enums(cfg.clone()), *args, **kwargs))
+
+    def save(
+        self, namespace: Namespace, path: str, *, overwrite: bool, multifile: bool, **kwargs: Any
+    ) -> None:
+        """Write a configuration so that its file is never half written."""
+        write_whole(Path(path), self.dump(namespace, **kwargs))
 
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:
         """Make what a configuration names, once each is known to be of the kind that its key takes.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..runs.files import write_whole
 from .entry import Handout, Result
 from .page import page
 
@@ -25,9 +26,9 @@ def write_report(results: Sequence[Result], folder: Path, command: str, stopped:
     folder.mkdir(parents=True, exist_ok=True)
     rows = [result.row() for result in results]
     text = json.dumps(finite(rows), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / "report.json", text + "\n")
     path = folder / "index.html"
-    path.write_text(page(results, folder, command, stopped), encoding="utf-8")
+    write_whole(path, page(results, folder, command, stopped))
     return path
 
 

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule
 
 from ..demonstrations import Demonstration
 from ..drawing.graphs import to_png, to_svg
+from ..runs.files import write_whole
 from ..runs.folder import Run
 
 
@@ -42,11 +43,11 @@ class AutogradFacts(LightningModule):
         run.folder.mkdir(parents=True, exist_ok=True)
         path = run.folder / "facts.json"
         text = json.dumps(self._facts, indent=2, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        write_whole(path, text + "\n")
         for name, dot in self._graphs.items():
             run.graphs.mkdir(exist_ok=True)
             svg = to_svg(dot)
-            (run.graphs / f"{name}.dot").write_text(dot, encoding="utf-8")
-            (run.graphs / f"{name}.svg").write_text(svg, encoding="utf-8")
-            (run.graphs / f"{name}.png").write_bytes(to_png(svg))
+            write_whole(run.graphs / f"{name}.dot", dot)
+            write_whole(run.graphs / f"{name}.svg", svg)
+            write_whole(run.graphs / f"{name}.png", to_png(svg))
         self.print(f"{text}\nwritten to {path}")

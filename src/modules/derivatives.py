@@ -21,6 +21,7 @@ from ..objectives.derivatives import (
     largest_error,
     share_of_bound,
 )
+from ..runs.files import replacing
 from ..runs.folder import Run, show_image
 
 #: what the derivatives are called in the table and the figure, by order
@@ -43,7 +44,7 @@ def write_table(path: Path, points: Tensor, found: Sequence[Tensor]) -> None:
         for index in product(*(range(length) for length in part.shape[1:]))
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(torch.cat([part.reshape(len(points), -1) for part in parts], 1).tolist())

@@ -19,6 +19,7 @@ from ..optimizers.stability import (
     largest_stable_rate,
     predicted_rate,
 )
+from ..runs.files import write_whole
 from ..runs.folder import Run
 from .descent_module import DescentModule
 
@@ -98,7 +99,7 @@ class StableRate(LightningModule):
         run = Run.of(self.trainer)
         run.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self._found, indent=2)
-        (run.folder / "stability.json").write_text(text + "\n", encoding="utf-8")
+        write_whole(run.folder / "stability.json", text + "\n")
         self.print(f"{text}\nwritten to {run.folder / 'stability.json'}")
 
 

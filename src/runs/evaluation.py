@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
 from ..errors import UsageError
+from .files import replacing, write_whole
 from .folder import Run, parameter_values
 from .parameter_history import read_history
 from .reading import ADVICE, loading, read_checkpoint, read_plain
@@ -126,14 +127,14 @@ class Evaluation:
         if self.kind == "predict":
             path = folder / "predictions.csv"
             rows = zip(*(column["predictions"] for column in columns.values()), strict=True)
-            with path.open("w", newline="") as file:
+            with replacing(path, newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(["row", *columns])
                 writer.writerows([index, *values] for index, values in enumerate(rows))
             return f"predictions of {' and '.join(columns)} parameters: {path}"
         path = folder / f"{self.kind}.json"
         content = {name: _by_short_name(column) for name, column in columns.items()}
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        write_whole(path, json.dumps(content, indent=2) + "\n")
         return f"{self._table(columns)}\n\nwritten to {path}"
 
     def _table(self, columns: Mapping[str, Mapping[str, Any]]) -> str:

@@ -8,19 +8,21 @@ from typing import IO, Any
 
 
 @contextmanager
-def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+def replacing(path: Path, mode: str = "w", newline: str | None = None) -> Iterator[IO[Any]]:
     """Open a file beside a path, and put it in its place when it is whole and on the disk.
 
     Args:
         path: what is there stays as it is until then, and for good if an error is raised.
         mode: `w` for text, `wb` for bytes.
+        newline: of text, as `open` takes it; "" for the csv module.
 
     Raises:
         OSError: if it cannot be written, naming the path.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open(mode) as file:
+        encoding = None if "b" in mode else "utf-8"
+        with beside.open(mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -32,6 +34,22 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     finally:
         with suppress(OSError):  # of a folder that is gone, or closed by now
             beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote left beside their files."""
+    for path in folder.rglob(".*.[0-9]*"):
+        path.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is never half written.
+
+    Raises:
+        OSError: if it cannot be written, naming the path.
+    """
+    with replacing(path, "w" if isinstance(content, str) else "wb") as file:
+        file.write(content)
 
 
 def _of_the_disk(error: BaseException | None) -> OSError | None:

@@ -49,8 +49,8 @@ class LoggedBefore:
             if len(row) == len(heading) and (number < self.rows or self._is_before(row, place))
         ]
         if kept != rows or torn:
-            with replacing(path) as file:
-                csv.writer(file, lineterminator="\n").writerows([heading, *kept])
+            with replacing(path, newline="") as file:  # lines end as those that will be added do
+                csv.writer(file).writerows([heading, *kept])
         return heading
 
     def _is_before(self, row: list[str], place: int | None) -> bool:

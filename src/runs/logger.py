@@ -1,5 +1,6 @@
 """The logger of a run: TensorBoard events and a table, in one folder of its own."""
 
+import csv
 import os
 import shutil
 import time
@@ -19,6 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from ..errors import UsageError
 from ..internals.tensorboard import write_records
 from .event_records import scalar_records
+from .files import remove_leftovers, replacing
 from .joined import LoggedBefore
 
 #: one chart with both losses, beside TensorBoard's chart for each tag
@@ -63,7 +65,7 @@ class RunLogger(TensorBoardLogger):
         self._number = version
         self._writing = False
         self._new_parents: list[Path] = []
-        self._table: ExperimentWriter | None = None
+        self._table: _Table | None = None
         self._lock: FileLock | None = None
         self._joins: tuple[Path, LoggedBefore] | None = None
         self._earlier: list[Path] = []
@@ -120,7 +122,7 @@ class RunLogger(TensorBoardLogger):
             folder = Path(self.log_dir)
             folder.mkdir(parents=True, exist_ok=True)
             taken = any(folder.iterdir())
-            self._table = ExperimentWriter(str(folder)) if not taken else None
+            self._table = _Table(str(folder)) if not taken else None
         except OSError as error:
             raise UsageError(
                 f"{self.root_dir} cannot be written ({os.strerror(error.errno or 0)}): choose "
@@ -156,12 +158,13 @@ class RunLogger(TensorBoardLogger):
         if self._joins is None or self._table is not None:
             return
         folder, before = self._joins
+        remove_leftovers(folder)
         for path in self._earlier:
             before.cut_events(path)
         path = folder / ExperimentWriter.NAME_METRICS_FILE
         heading = before.cut_table(path)
         with TemporaryDirectory() as empty:  # the writer begins by removing the table
-            self._table = ExperimentWriter(empty)
+            self._table = _Table(empty)
         self._table.log_dir, self._table.metrics_file_path = str(folder), str(path)
         self._table.metrics_keys = heading
         self.rows = before.rows
@@ -252,3 +255,17 @@ class RunLogger(TensorBoardLogger):
             self.save()
         super().finalize(status)
         self._free_lock()
+
+
+class _Table(ExperimentWriter):
+    """Lightning's writer of `metrics.csv`; a new column never leaves it without its rows."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """Write the table anew with other columns; Lightning's own private one empties it first."""
+        path = Path(self.metrics_file_path)
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        with replacing(path, newline="") as file:
+            writer = csv.DictWriter(file, fieldnames)
+            writer.writeheader()
+            writer.writerows(rows)

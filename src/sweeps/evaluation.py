@@ -14,6 +14,7 @@ from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..modules.descent_module import DescentModule
 from ..runs.evaluation import hold_to_rows_of, plain_trainer
+from ..runs.files import replacing, write_whole
 from ..runs.folder import Run
 from ..runs.reading import read_checkpoint
 from .data import seeded
@@ -76,7 +77,8 @@ class MemberEvaluation:
         json_path = run.folder / f"{self.kind}.json"
         csv_path = run.folder / f"sweep_{self.kind}.csv"
         try:
-            json_path.write_text(json.dumps({"members": finite_or_none(rows)}, indent=2) + "\n")
+            text = json.dumps({"members": finite_or_none(rows)}, indent=2)
+            write_whole(json_path, text + "\n")
             write_rows([_flat(row) for row in rows], csv_path)
         except OSError as error:
             raise UsageError(
@@ -205,7 +207,7 @@ def results_in(run: Run, plan: Plan) -> tuple[Members, list[dict[str, Any]]]:
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows as CSV, with all columns that any of them has; what is not known is empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path, newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)

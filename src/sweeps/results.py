@@ -16,6 +16,7 @@ from torch.utils.tensorboard.summary import hparams, scalar
 from ..callbacks.instrument import Instrument
 from ..drawing.curves import save_figure
 from ..errors import RunError
+from ..runs.files import replacing, write_whole
 from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard
 from .evaluation import table, write_rows
 from .figures import best_loss_figure, member_curves_figure
@@ -78,7 +79,7 @@ class SweepResults(Instrument):
         run.folder.mkdir(parents=True, exist_ok=True)
         write_rows(rows, run.folder / "sweep.csv")
         report = self._summary(trainer, sweep, rows)
-        run.summary.write_text(json.dumps(report, indent=2) + "\n")
+        write_whole(run.summary, json.dumps(report, indent=2) + "\n")
         try:
             self._draw(trainer, sweep, groups, rows, run)
         except Exception as error:  # a picture is never worth a run
@@ -171,7 +172,7 @@ def _hparams(run: Run, names: Sequence[str], row: Mapping[str, Any]) -> None:
     summaries += [scalar(tag, x) for tag, x in metrics.items()]  # type: ignore[no-untyped-call]
     earlier = list(folder.iterdir())  # of a run that goes on in its own folder
     file_of_now = folder / f"events.out.tfevents.{int(now)}.hparams"
-    with file_of_now.open("wb") as file:
+    with replacing(file_of_now, "wb") as file:
         writer = RecordWriter(file)
         for event in (
             Event(wall_time=now, file_version="brain.Event:2"),

@@ -6,8 +6,10 @@ import os
 import pytest
 import torch
 
+from descentlab.command.parser import Parser
 from descentlab.runs.files import replacing
 from descentlab.runs.folder import save_atomically
+from descentlab.runs.logger import RunLogger
 
 
 class Full:
@@ -50,3 +52,51 @@ def test_another_error_is_left_as_it_is(tmp_path):
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "values.csv"):
         _ = 1 / 0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def ended_before_it_is_in_place(monkeypatch):
+    """A process that ends when a file is written, and not yet in its place."""
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    return lambda: monkeypatch.setattr("pathlib.Path.replace", end)
+
+
+def test_a_new_metric_leaves_the_earlier_rows(tmp_path, ended_before_it_is_in_place):
+    logger = RunLogger(str(tmp_path))
+    logger.log_metrics({"loss": 1.5}, 0)
+    logger.save()
+    table = tmp_path / "run/version_0/metrics.csv"
+    before = table.read_bytes()
+    logger.log_metrics({"loss": 0.5, "rate": 0.25}, 1)
+    ended_before_it_is_in_place()
+    with pytest.raises(KeyboardInterrupt):
+        logger.save()
+    assert table.read_bytes() == before == b"loss,step\r\n1.5,0\r\n"
+
+
+def test_a_new_metric_is_a_new_column(tmp_path):
+    logger = RunLogger(str(tmp_path))
+    logger.log_metrics({"loss": 1.5}, 0)
+    logger.save()
+    logger.log_metrics({"loss": 0.5, "rate": 0.25}, 1)
+    logger.finalize("success")
+    rows = (tmp_path / "run/version_0/metrics.csv").read_bytes()
+    assert rows == b"loss,rate,step\r\n1.5,,0\r\n0.5,0.25,1\r\n"
+
+
+def test_a_config_is_written_anew_or_stays(tmp_path, ended_before_it_is_in_place):
+    parser = Parser()
+    parser.add_argument("--rate", type=float)
+    path = tmp_path / "config.yaml"
+    parser.save(parser.parse_args(["--rate", "0.5"]), str(path), overwrite=False, multifile=False)
+    assert path.read_text() == "rate: 0.5\n"
+    ended_before_it_is_in_place()
+    with pytest.raises(KeyboardInterrupt):
+        parser.save(
+            parser.parse_args(["--rate", "0.25"]), str(path), overwrite=True, multifile=False
+        )
+    assert path.read_text() == "rate: 0.5\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["config.yaml"]
