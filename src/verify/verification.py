@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from ..errors import UsageError
 from .comparison import Make, Outcome, run
+from .identification import Identity, identify
 from .problems import problems
 
 #: the precisions in which two optimizers are compared, by name
@@ -29,12 +30,14 @@ class Verification:
         reference: the name of the one that it was held against.
         hyperparameters: what both were made with.
         outcomes: one for each problem and precision.
+        identity: where something differs, which update rule it is, or why that cannot be told.
     """
 
     candidate: str
     reference: str
     hyperparameters: dict[str, Any]
     outcomes: tuple[Outcome, ...]
+    identity: Identity | str = ""
 
     @property
     def holds(self) -> bool:
@@ -62,7 +65,8 @@ class Verification:
     def __str__(self) -> str:
         """Return the report: the verdict first, then what it rests on."""
         given = ", ".join(f"{key} = {value}" for key, value in self.hyperparameters.items())
-        lines = [self.verdict, f"both made with {given or 'their defaults'}"]
+        lines = [self.verdict, *([str(self.identity)] if self.identity else [])]
+        lines += [f"both made with {given or 'their defaults'}"]
         lines += [f"  {_line(outcome)}" for outcome in self.outcomes]
         return "\n".join(lines)
 
@@ -74,6 +78,9 @@ class Verification:
             "hyperparameters": {key: str(value) for key, value in self.hyperparameters.items()},
             "holds": self.holds,
             "verdict": self.verdict,
+            "identity": asdict(self.identity)
+            if isinstance(self.identity, Identity)
+            else self.identity,
             "outcomes": [{**asdict(each), "holds": each.holds} for each in self.outcomes],
         }
 
@@ -112,7 +119,11 @@ def compare(
     ]
     if all(outcome.skipped for outcome in outcomes):
         raise UsageError(f"{_name(reference)} takes none of the problems: {outcomes[0].skipped}")
-    return Verification(_name(candidate), _name(reference), hyperparameters, tuple(outcomes))
+    right = all(outcome.holds for outcome in outcomes)
+    identity = "" if right else _identified(ours, theirs)
+    return Verification(
+        _name(candidate), _name(reference), hyperparameters, tuple(outcomes), identity
+    )
 
 
 def verify(
@@ -163,6 +174,15 @@ def _maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> M
             "or a function of parameters that makes one"
         )
     return partial(make, **hyperparameters)
+
+
+def _identified(ours: Make, theirs: Make) -> Identity | str:
+    """Return which rule it is, with the reference's values for what it does not say itself."""
+    group = theirs([torch.nn.Parameter(torch.ones(2, 2))]).param_groups[0]
+    try:
+        return identify(ours, group)
+    except Exception as error:  # whatever an optimizer does not take
+        return f"which update rule it is cannot be told: {error}"
 
 
 def _name(make: Callable[..., Any]) -> str:

@@ -1,0 +1,244 @@
+r"""Which update rule an unknown optimizer follows: the variant that predicts what it does.
+
+The optimizer is fed recorded random gradients. Each variant of the family predicts every step from
+the parameters before it, and the one whose predictions are off by the least is what it is, if that
+is rounding. Where the whole update is off by a factor :math:`c`, it is fitted,
+
+.. math:: \min_c \sum_t \lVert \theta_{t-1} - c\,u_t - \theta_t \rVert^2
+
+with the decay in :math:`u_t` where the learning rate multiplies it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from .comparison import Make
+from .series import Series
+from .trace import Trace, record
+from .variants import DECAYS, MOST_DEPARTURES, Variant, variants
+
+Array = NDArray[np.float64]
+
+#: a factor of the update that is 1
+_NEAR_ONE = 1e-9
+#: errors of this part of the longest step are rounding of a state that is kept in float32
+_SINGLE = 1e-6
+#: how many steps a variant must fit before all are looked at; nothing changes in them
+_EARLY = 12
+#: of how many kinds, that begin the most like it, the nearest is looked for
+_NEAREST = 20
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an optimizer is found to be.
+
+    Attributes:
+        name: of the variant, in words.
+        departures: in which it is not the rule that its name begins with, in words.
+        deviation: the largest difference between a prediction and what it did.
+        longest: the longest step that it took, for comparison.
+        steps: how many were predicted.
+        precision: the one in whose rounding it is the variant, or "" if it is not.
+        first: the first step at which more than rounding differs (from 1), or 0.
+    """
+
+    name: str
+    departures: tuple[str, ...]
+    deviation: float
+    longest: float
+    steps: int
+    precision: str
+    first: int
+
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        if self.precision:
+            how = ", which is rounding of float32" if self.precision == "float32" else ""
+            return f"it is {self.name}: equal to {self.deviation:.0e} over {self.steps} steps{how}"
+        return (
+            f"it is none of the variants that are known: the nearest is {self.name}, from which it "
+            f"differs from step {self.first} on, by up to {self.deviation:.2g} where its longest "
+            f"step is {self.longest:.2g}"
+        )
+
+
+def identify(
+    make: Make, otherwise: Mapping[str, Any] | None = None, *, steps: int = 200, seed: int = 0
+) -> Identity:
+    """Find which update rule an optimizer follows.
+
+    Args:
+        make: makes the optimizer of parameters.
+        otherwise: hyperparameters that it may have without saying so, by name.
+        steps: how many are recorded, 48 or more.
+        seed: of the gradients that it is fed.
+
+    Returns:
+        The variant with the fewest departures from its root that fits, or the nearest if none does.
+
+    Raises:
+        UsageError: if the steps are too few, or it takes none to finite numbers.
+
+    Example:
+        >>> import torch
+        >>> print(identify(torch.optim.RMSprop).name)
+        RMSprop with decay coupled
+    """
+    if steps < 4 * _EARLY:
+        raise UsageError(f"steps = {steps}: give {4 * _EARLY} or more")
+    trace = record(make, otherwise or {}, steps, seed)
+    if not len(trace.gradients):
+        raise UsageError("its parameters are not finite after one step")
+    return _search(trace)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """How well a variant predicts: its errors, and the largest in units of what is allowed."""
+
+    variant: Variant
+    factor: float
+    errors: Array
+    excess: float
+    longest: float
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is said of the factor."""
+        if abs(self.factor - 1) <= _NEAR_ONE:
+            return ()
+        if abs(self.factor + 1) <= _NEAR_ONE:
+            return ("the wrong sign of lr",)
+        return (f"lr multiplied by {self.factor:.10g}",)
+
+    @property
+    def precision(self) -> str:
+        """The precision in whose rounding the variant predicts, or nothing."""
+        if self.excess <= 1:
+            return "float64"
+        return "float32" if self.errors.max() <= _SINGLE * self.longest else ""
+
+
+def _search(trace: Trace) -> Identity:
+    """Go through the variants by their departures, of which a factor is one, until one fits.
+
+    Those that cannot fit the first steps, in which nothing changes, are passed over.
+    """
+    whole, early = _Predictions(trace), _Predictions(trace.first(_EARLY))
+    ranked: list[tuple[float, list[Variant]]] = []
+    scaled = None
+    with np.errstate(all="ignore"):
+        for departures in range(MOST_DEPARTURES + 1):
+            possible: list[Variant] = []
+            for alike in _alike(departures, trace):
+                matches = early.of(alike[:1])
+                possible += alike if any(each.precision for each in matches) else []
+                ranked.append((min((each.excess for each in matches), default=np.inf), alike))
+            found = whole.of(possible)
+            plain = _best([each for each in found if not each.words])
+            for each in (plain, scaled):
+                if each is not None and each.precision:
+                    return _identity(each, whole.allowed)
+            scaled = _best([each for each in found if each.words])
+        ranked.sort(key=lambda each: each[0])
+        nearest = _best(whole.of(v for _, alike in ranked[:_NEAREST] for v in alike))
+    if nearest is None:
+        raise UsageError("no variant that is known predicts finite numbers")
+    return _identity(nearest, whole.allowed)
+
+
+def _alike(departures: int, trace: Trace) -> Iterable[list[Variant]]:
+    """Return the variants that have some departures, those together that begin the same."""
+    groups: dict[tuple[str, ...], list[Variant]] = defaultdict(list)
+    for variant in variants(departures, trace.decays):
+        later = {"decay", "values"}  # there is no decay at first, unless it is that of the making
+        if trace.made["decay"] and variant["values"].startswith("decay"):
+            later = set()
+        key = (word for axis, word in variant.choices.items() if axis not in later)
+        groups[(variant.root, *key, "" if later else variant["decay"])].append(variant)
+    return groups.values()
+
+
+def _best(matches: Sequence[_Match]) -> _Match | None:
+    return min(matches, key=lambda each: each.excess, default=None)
+
+
+class _Predictions:
+    """What variants predict of a trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace, self.series, self.allowed = trace, Series(trace), _allowed(trace)
+        self.longest = float(np.abs(np.diff(trace.parameters, axis=0)).max(initial=0.0))
+
+    def of(self, chosen: Iterable[Variant]) -> list[_Match]:
+        """Return how well variants predict, each with the factor 1 and a fitted one."""
+        return [match for variant in chosen for match in self._matches(variant)]
+
+    def _matches(self, variant: Variant) -> Iterator[_Match]:
+        update = self.series.update(variant)
+        shrink = self.series.decay(variant) if variant["decay"] in DECAYS else None
+        for given in (1.0, None):
+            factor = given or _fitted(variant, self.trace, update, shrink)
+            predicted, _ = _predicted(variant, self.trace, update, shrink, factor)
+            errors = np.abs(predicted - self.trace.parameters[1:])
+            excess = float((errors / self.allowed).max(initial=0.0))
+            if np.isfinite(excess):
+                yield _Match(variant, factor, errors, excess, self.longest)
+            if excess <= 1:
+                return
+
+
+def _allowed(trace: Trace) -> Array:
+    """Return what rounding may make of each step, as where two optimizers are compared, (T, 1)."""
+    size = np.abs(trace.parameters).max(axis=1)
+    way = np.abs(np.diff(trace.parameters, axis=0)).max(axis=1)
+    reach = np.maximum.accumulate(size)[1:] + np.cumsum(way)
+    steps = np.arange(1, len(way) + 1)
+    return np.asarray(4 * np.finfo(np.float64).eps * (steps + 8) * reach)[:, None]
+
+
+def _predicted(
+    variant: Variant, trace: Trace, update: Array, shrink: Array | None, factor: float
+) -> tuple[Array, Array]:
+    """Return the parameters that are predicted with a factor, and their slopes along it."""
+    before = trace.parameters[:-1]
+    how = DECAYS.get(variant["decay"])
+    if how is None or shrink is None or how.place == "coupled":
+        return before - factor * update, -update
+    part, slope = (factor * shrink, shrink) if how.times_lr else (shrink, np.zeros_like(shrink))
+    if how.place == "decoupled":
+        return before - part * before - factor * update, -update - slope * before
+    moved = before - factor * update
+    return moved * (1 - part), -update * (1 - part) - slope * moved
+
+
+def _fitted(variant: Variant, trace: Trace, update: Array, shrink: Array | None) -> float:
+    """Return the factor that fits best, by Gauss-Newton steps: one where it is linear."""
+    factor = 1.0
+    for _ in range(4 if variant["decay"].startswith("decay after") else 1):
+        predicted, slope = _predicted(variant, trace, update, shrink, factor)
+        length = float((slope * slope).sum())
+        if not 0 < length < np.inf:
+            return 1.0
+        factor += float((slope * (trace.parameters[1:] - predicted)).sum()) / length
+    return factor
+
+
+def _identity(match: _Match, allowed: Array) -> Identity:
+    wrong = (match.errors > allowed).any(axis=1)
+    return Identity(
+        match.variant.described(match.words),
+        match.variant.departures + match.words,
+        float(match.errors.max(initial=0.0)),
+        match.longest,
+        len(match.errors),
+        match.precision,
+        int(wrong.argmax()) + 1 if wrong.any() else 0,
+    )

@@ -1,0 +1,188 @@
+"""Each faulty optimizer is called by its name, and a right one is never called faulty."""
+
+import itertools
+import random
+from functools import partial
+
+import faulty
+import pytest
+import torch
+from torch import optim
+
+from descentlab import optimizers
+from descentlab.verify import compare, identify
+
+MOMENTUM = {"lr": 0.1, "momentum": 0.9}
+RIGHT = [
+    (partial(optim.SGD, lr=0.1), "SGD with decay coupled"),
+    (partial(optim.SGD, **MOMENTUM), "SGD with momentum and decay coupled"),
+    (
+        partial(optim.SGD, **MOMENTUM, dampening=0.4),
+        "SGD with momentum, dampening and decay coupled",
+    ),
+    (
+        partial(optim.SGD, **MOMENTUM, nesterov=True),
+        "SGD with Nesterov's momentum and decay coupled",
+    ),
+    (optim.Adam, "Adam with decay coupled"),
+    (optim.AdamW, "Adam with decay decoupled"),
+    (partial(optim.Adam, amsgrad=True), "AMSGrad with decay coupled"),
+    (optim.NAdam, "NAdam with decay coupled"),
+    (partial(optim.NAdam, decoupled_weight_decay=True), "NAdam with decay decoupled"),
+    (optim.RMSprop, "RMSprop with decay coupled"),
+    (
+        partial(optim.RMSprop, centered=True, momentum=0.5),
+        "RMSprop with the second moment centred, momentum and decay coupled",
+    ),
+    (partial(optim.Adagrad, lr_decay=0.1), "Adagrad with decay coupled"),
+    (faulty.Lion, "Lion with decay decoupled"),
+    (optimizers.GradientDescent, "SGD"),
+    (optimizers.Momentum, "SGD with momentum"),
+    (optimizers.Adam, "Adam"),
+]
+
+
+@pytest.mark.parametrize(("make", "name"), RIGHT, ids=[name for _, name in RIGHT])
+def test_what_is_right_has_no_departures(make, name):
+    found = identify(make)
+    assert (found.name, found.departures) == (name, ())
+    assert found.steps == 200
+    assert found.deviation < 1e-10
+
+
+#: the optimizers of public reports, and their names
+REPORTED = [
+    (faulty.NoCorrection, "Adam with no bias correction and decay coupled"),
+    (faulty.CorrectionOffByOne, "Adam with bias correction off by one step and decay coupled"),
+    (faulty.EpsInside, "Adam with eps inside the root and decay coupled"),
+    (faulty.EpsBeforeCorrection, "Adam with eps before the correction and decay coupled"),
+    (faulty.DecayWrongSign, "Adam with decay coupled with the wrong sign"),
+    (faulty.DecayIgnored, "Adam"),
+    (faulty.FirstRate, "Adam with lr as it was made with and decay coupled"),
+    (faulty.AdamByHand, "Adam with decay coupled"),
+    (faulty.departing("Adam", "decay after the update"), "Adam with decay after the update"),
+    (
+        faulty.departing("Adam", "decay decoupled and not multiplied by lr"),
+        "Adam with decay decoupled and not multiplied by lr",
+    ),
+    (
+        partial(faulty.Damped, **MOMENTUM),
+        "SGD with momentum, gradients damped by 1 - momentum and first buffer zero",
+    ),
+    (
+        partial(faulty.RateInVelocity, **MOMENTUM),
+        "SGD with momentum, lr inside the buffer and decay coupled",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "name"), REPORTED, ids=[name for _, name in REPORTED])
+def test_a_reported_fault_is_called_by_its_name(make, name):
+    assert identify(make).name == name
+
+
+def test_the_sentence_of_the_report():
+    found = compare(faulty.EpsInside, optim.Adam, steps=3)
+    sentence = str(found).splitlines()[1]
+    assert sentence.startswith("it is Adam with eps inside the root and decay coupled: equal to ")
+    assert sentence.endswith("over 200 steps")
+    assert found.as_json()["identity"]["departures"] == ("eps inside the root",)
+
+
+def test_a_factor_and_a_sign_are_fitted():
+    class Backwards(optim.SGD):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                group["lr"] *= -0.25
+            super().step(closure)
+            for group in self.param_groups:
+                group["lr"] /= -0.25
+
+    found = identify(partial(Backwards, **MOMENTUM))
+    assert found.departures == ("lr multiplied by -0.25",)
+    assert identify(partial(optim.SGD, **MOMENTUM, maximize=True)).departures == (
+        "the gradient with the wrong sign",
+    )
+
+
+@pytest.mark.slow
+def test_of_an_optimizer_that_is_none_of_them_the_nearest_is_said():
+    said = str(identify(optim.Adadelta))
+    assert said.startswith("it is none of the variants that are known: the nearest is ")
+    assert "from which it differs from step 1 on" in said
+
+
+def pairs(count, seed):
+    draw = random.Random(seed)
+    every = [
+        (root, pair)
+        for root, axes in faulty.DEPARTURES.items()
+        for one, other in itertools.combinations(axes, 2)
+        for pair in itertools.product(axes[one], axes[other])
+        if pair not in faulty.THE_SAME_AS_ONE
+    ]
+    return draw.sample(every, count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("root", "pair"), pairs(30, seed=0), ids=str)
+def test_two_faults_at_once_are_both_named(root, pair):
+    values = {"momentum": 0.9} if root == "SGD" else {}
+    found = identify(partial(faulty.departing(root, *pair), lr=0.01, **values))
+    assert sorted(found.departures) == sorted(pair)
+    assert found.name.startswith(root)
+    assert found.precision == "float64"
+
+
+def right_settings(draw):
+    """Return a right optimizer with random hyperparameters, and the name of what it is."""
+    lr, decay = 10 ** draw.uniform(-6, 1), draw.choice([0.0, 10 ** draw.uniform(-4, 0)])
+    if draw.random() < 0.5:
+        momentum, ahead = draw.uniform(0.05, 0.99), draw.random() < 0.5
+        name = "SGD with Nesterov's momentum" if ahead else "SGD with momentum"
+        made = partial(
+            optim.SGD, lr=lr, momentum=momentum, nesterov=ahead, weight_decay=decay, foreach=False
+        )
+        return made, f"{name} and decay coupled"
+    betas = draw.uniform(0.05, 0.99), draw.uniform(0.5, 0.9999)
+    kind, how = draw.choice([(optim.Adam, "coupled"), (optim.AdamW, "decoupled")])
+    eps, largest = 10 ** draw.uniform(-12, -3), draw.random() < 0.3
+    made = partial(kind, lr=lr, betas=betas, eps=eps, weight_decay=decay, amsgrad=largest)
+    return made, f"{'AMSGrad' if largest else 'Adam'} with decay {how}"
+
+
+def accused(count, seed):
+    draw = random.Random(seed)
+    found = []
+    for number in range(count):
+        make, name = right_settings(draw)
+        said = identify(make, steps=48, seed=number)
+        if (said.name, said.departures) != (name, ()):
+            found.append((make, said.name))
+    return found
+
+
+def test_what_is_right_is_not_accused():
+    assert accused(10, seed=1) == []
+
+
+@pytest.mark.slow
+def test_what_is_right_is_never_accused_at_a_thousand_settings():
+    assert accused(1000, seed=0) == []
+
+
+def test_an_optimizer_that_takes_no_vector_cannot_be_told():
+    class Matrices(optim.SGD):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                if any(each.dim() != 2 for each in group["params"]):
+                    raise RuntimeError("matrices only")
+
+    found = compare(Matrices, optim.SGD, steps=2)
+    assert found.identity == "which update rule it is cannot be told: matrices only"
+
+
+def test_nothing_is_drawn_from_the_global_random_state():
+    before = torch.get_rng_state()
+    identify(optim.Adam)
+    assert torch.equal(before, torch.get_rng_state())
