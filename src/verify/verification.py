@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 
 from ..errors import UsageError
 from .comparison import Make, Outcome, run
+from .housekeeping import faults
+from .hyperparameters import idle
 from .identification import Identity, identify
 from .problems import problems
 
@@ -30,19 +32,28 @@ class Verification:
         reference: the name of the one that it was held against.
         hyperparameters: what both were made with.
         outcomes: one for each problem and precision.
-        identity: where something differs, which update rule it is, or why that cannot be told.
+        idle: the hyperparameters that change no step, though they do for the reference or it has
+            none of the name.
+        working: those that change one.
+        faults: what it does not keep and the reference does.
+        kept: the names of the checks that hold.
+        identity: where steps differ, which update rule it is, or why that cannot be told.
     """
 
     candidate: str
     reference: str
     hyperparameters: dict[str, Any]
     outcomes: tuple[Outcome, ...]
+    idle: tuple[str, ...] = ()
+    working: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     identity: Identity | str = ""
 
     @property
     def holds(self) -> bool:
-        """Whether it did as the reference on all problems."""
-        return all(outcome.holds for outcome in self.outcomes)
+        """Whether it did as the reference on all problems, and nothing else is wrong."""
+        return not (self.idle or self.faults) and all(each.holds for each in self.outcomes)
 
     @property
     def compared(self) -> list[Outcome]:
@@ -60,7 +71,13 @@ class Verification:
             )
         largest = max(outcome.largest for outcome in self.compared)
         how = "bit for bit" if largest == 0 else f"to {largest:.2g}, which is rounding"
-        return f"{self.candidate} is {self.reference}: equal {how} in {count} comparisons"
+        equal = f"equal {how} in {count} comparisons"
+        if self.holds:
+            return f"{self.candidate} is {self.reference}: {equal}"
+        return (
+            f"{self.candidate} steps as {self.reference}, {equal}, but is not used as it: see IDLE "
+            "and WRONG below"
+        )
 
     def __str__(self) -> str:
         """Return the report: the verdict first, then what it rests on."""
@@ -68,6 +85,10 @@ class Verification:
         lines = [self.verdict, *([str(self.identity)] if self.identity else [])]
         lines += [f"both made with {given or 'their defaults'}"]
         lines += [f"  {_line(outcome)}" for outcome in self.outcomes]
+        lines += [f"  IDLE     {name}: no value of it changes a step" for name in self.idle]
+        lines += [f"  WRONG    {fault}" for fault in self.faults]
+        lines += [f"  works    {', '.join(self.working)}"] if self.working else []
+        lines += [f"  keeps    {', '.join(self.kept)}"] if self.kept else []
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -81,6 +102,10 @@ class Verification:
             "identity": asdict(self.identity)
             if isinstance(self.identity, Identity)
             else self.identity,
+            "idle": self.idle,
+            "working": self.working,
+            "faults": self.faults,
+            "kept": self.kept,
             "outcomes": [{**asdict(each), "holds": each.holds} for each in self.outcomes],
         }
 
@@ -119,10 +144,21 @@ def compare(
     ]
     if all(outcome.skipped for outcome in outcomes):
         raise UsageError(f"{_name(reference)} takes none of the problems: {outcomes[0].skipped}")
-    right = all(outcome.holds for outcome in outcomes)
-    identity = "" if right else _identified(ours, theirs)
+    nothing, something = idle(candidate, hyperparameters)
+    if nothing:
+        excused = idle(reference, hyperparameters)[0]
+        nothing = [name for name in nothing if name not in excused]
+    wrong, kept = faults(ours, theirs)
     return Verification(
-        _name(candidate), _name(reference), hyperparameters, tuple(outcomes), identity
+        _name(candidate),
+        _name(reference),
+        hyperparameters,
+        tuple(outcomes),
+        tuple(nothing),
+        tuple(something),
+        tuple(wrong),
+        tuple(kept),
+        "" if all(each.holds for each in outcomes) else _identified(ours, theirs),
     )
 
 

@@ -20,10 +20,15 @@ class ByHand(Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
                     self.move(p, p.grad, self.state[p], group)
+        return loss
 
 
 class AdamByHand(ByHand):

@@ -1,0 +1,250 @@
+"""What an optimizer must do beside its steps: keep and give back its state, and touch no more.
+
+Each check takes what makes an optimizer and returns what is wrong, in words, or nothing.
+"""
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+from .comparison import Make
+
+Check = Callable[[Make], str]
+
+
+def faults(candidate: Make, reference: Make) -> tuple[list[str], list[str]]:
+    """Return what an optimizer does not keep and its reference does.
+
+    Args:
+        candidate: makes the one that is looked at.
+        reference: makes the one that it is held against.
+
+    Returns:
+        What is wrong, with the check's name before it; and the names of the checks that hold.
+    """
+    wrong, right = [], []
+    for name, check in CHECKS.items():
+        said = _tried(check, candidate)
+        if not said:
+            right.append(name)
+        elif not _tried(check, reference):
+            wrong.append(f"{name}: {said}")
+    return wrong, right
+
+
+def _tried(check: Check, make: Make) -> str:
+    try:
+        return check(make)
+    except Exception as error:  # whatever an optimizer raises
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _parameters(dtype: torch.dtype = torch.float32) -> list[nn.Parameter]:
+    draw = torch.Generator().manual_seed(1)
+    return [
+        nn.Parameter(torch.randn((rows, 2), generator=draw, dtype=dtype), requires_grad=True)
+        for rows in (3, 2)
+    ]
+
+
+def _advance(optimizer: Optimizer, steps: Iterable[int]) -> None:
+    """Take steps with gradients that are functions of their numbers."""
+    needed = inspect.signature(optimizer.step).parameters.get("closure")
+    with_closure = needed is not None and needed.default is inspect.Parameter.empty
+    for step in steps:
+        draw = torch.Generator().manual_seed(step)
+        for parameter in _all(optimizer):
+            gradient = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
+            parameter.grad = gradient.to(parameter.dtype)
+        optimizer.step(lambda: 0.0) if with_closure else optimizer.step()
+
+
+def _all(optimizer: Optimizer) -> list[Tensor]:
+    return [each for group in optimizer.param_groups for each in group["params"]]
+
+
+def _values(optimizer: Optimizer) -> list[Tensor]:
+    return [each.detach().clone() for each in _all(optimizer)]
+
+
+def _same(one: Optimizer, other: Optimizer) -> bool:
+    return all(map(torch.equal, _values(one), _values(other)))
+
+
+def _state_dict(make: Make) -> str:
+    for taken in (1, 2, 5):
+        first = make(_parameters())
+        _advance(first, range(taken))
+        second = make([nn.Parameter(each) for each in _values(first)])
+        second.load_state_dict(copy.deepcopy(first.state_dict()))
+        for each in (first, second):
+            _advance(each, range(taken, taken + 4))
+        if not _same(first, second):
+            return f"one that is restored after step {taken} goes another way"
+    return ""
+
+
+def _goes_on(make: Make, copied: Callable[[Optimizer], Optimizer]) -> str:
+    first = make(_parameters())
+    _advance(first, range(3))
+    second = copied(first)
+    if any(one is other for one, other in zip(_all(first), _all(second), strict=True)):
+        return "the copy has the parameters of the first"
+    for each in (first, second):
+        _advance(each, range(3, 6))
+    return "" if _same(first, second) else "the copy goes another way"
+
+
+def _pickle(make: Make) -> str:
+    try:
+        pickle.dumps(type(make(_parameters())))
+    except (pickle.PicklingError, AttributeError):  # a class inside a function
+        return ""
+    return _goes_on(make, lambda first: pickle.loads(pickle.dumps(first)))
+
+
+def _add_param_group(make: Make) -> str:
+    old, new = _parameters()
+    optimizer = make([old])
+    _advance(optimizer, range(2))
+    optimizer.add_param_group({"params": [new]})
+    before = _values(optimizer)
+    _advance(optimizer, range(2, 4))
+    moved = [not torch.equal(one, two) for one, two in zip(before, _values(optimizer), strict=True)]
+    return "" if all(moved) else "a parameter that is added does not move, or the old one stops"
+
+
+def _closure(make: Make) -> str:
+    optimizer = make(_parameters())
+    enabled: list[bool] = []
+
+    def closure() -> float:
+        enabled.append(torch.is_grad_enabled())
+        for each in _all(optimizer):
+            each.grad = torch.ones_like(each)
+        return 7.0
+
+    with torch.no_grad():
+        result = optimizer.step(closure)
+    if len(enabled) != 1:
+        return f"it is called {len(enabled)} times in a step"
+    if not enabled[0]:
+        return "it is called with gradients disabled"
+    return "" if result == 7 else "its loss is not returned"
+
+
+def _no_gradient(make: Make) -> str:
+    moved, still = _parameters()
+    optimizer = make([moved, still])
+    before = still.detach().clone()
+    for _ in range(3):
+        moved.grad, still.grad = torch.ones_like(moved), None
+        optimizer.step()
+    return "" if torch.equal(still, before) else "a parameter that has none is moved"
+
+
+def _schedulers(make: Make) -> str:
+    optimizer = make(_parameters())
+    schedule = LambdaLR(optimizer, lambda epoch: float(epoch == 0))
+    _advance(optimizer, range(2))
+    schedule.step()
+    before = _values(optimizer)
+    _advance(optimizer, range(2, 3))
+    if not all(map(torch.equal, before, _values(optimizer))):
+        return "it moves where a scheduler has set lr to 0"
+    if not {"momentum", "betas"}.isdisjoint(optimizer.defaults):
+        OneCycleLR(make(_parameters()), max_lr=0.1, total_steps=5)  # which looks for them
+    return ""
+
+
+def _tensors(optimizer: Optimizer) -> Iterator[tuple[Tensor, str, Tensor]]:
+    """Yield each parameter, the name of a state of it, and the state."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                yield parameter, str(name), value
+
+
+def _precision(make: Make) -> str:
+    for dtype in (torch.float32, torch.float64):
+        optimizer = make(_parameters(dtype))
+        _advance(optimizer, range(2))
+        for parameter, name, value in _tensors(optimizer):
+            if value.shape != parameter.shape or not value.is_floating_point():
+                continue
+            if value.dtype != parameter.dtype:
+                return f"{name} is {value.dtype} where the parameter is {parameter.dtype}"
+            if value.device != parameter.device:
+                return f"{name} is on {value.device}, the parameter on {parameter.device}"
+    return ""
+
+
+def _zero_grad(make: Make) -> str:
+    optimizer = make(_parameters())
+    _advance(optimizer, range(1))
+    optimizer.zero_grad(set_to_none=False)
+    if any(each.grad is None or bool(each.grad.any()) for each in _all(optimizer)):
+        return "gradients that are to be zeroed are not zero"
+    optimizer.zero_grad()
+    left = any(each.grad is not None and bool(each.grad.any()) for each in _all(optimizer))
+    return "gradients are left" if left else ""
+
+
+def _graph(make: Make) -> str:
+    parameters = _parameters()
+    optimizer = make(parameters)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = torch.stack([(each**3).sum() for each in parameters]).sum()
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    for _, name, value in _tensors(optimizer):
+        if value.grad_fn is not None:
+            return f"{name} holds the graph of the loss"
+    return "" if all(each.is_leaf for each in parameters) else "a parameter is no leaf any more"
+
+
+def _hooks(make: Make) -> str:
+    optimizer = make(_parameters())
+    called: list[str] = []
+    optimizer.register_step_pre_hook(lambda *_: called.append("before"))
+    optimizer.register_step_post_hook(lambda *_: called.append("after"))
+    _advance(optimizer, range(1))
+    # one whose step calls that of a class above it has them called twice
+    return "" if set(called) == {"before", "after"} else f"called in a step: {called}"
+
+
+def _memory(make: Make) -> str:
+    def size() -> int:
+        return sum(value.numel() for *_, value in _tensors(optimizer))
+
+    optimizer = make(_parameters())
+    _advance(optimizer, range(8))
+    before = size()
+    _advance(optimizer, range(8, 40))
+    return "" if size() == before else f"its state grows from {before} numbers to {size()}"
+
+
+#: by the name that a report says
+CHECKS: dict[str, Check] = {
+    "state_dict": _state_dict,
+    "deepcopy": lambda make: _goes_on(make, copy.deepcopy),
+    "pickle": _pickle,
+    "add_param_group": _add_param_group,
+    "closure": _closure,
+    "parameters without gradients": _no_gradient,
+    "schedulers": _schedulers,
+    "precision and device of the state": _precision,
+    "zero_grad": _zero_grad,
+    "graph": _graph,
+    "hooks": _hooks,
+    "memory": _memory,
+}
