@@ -31,6 +31,14 @@ def main(args: Sequence[str] | None = None) -> int:
         with _leaving_at_once():
             from .verify.command_line import main as verify
         return verify(words[1:])
+    if words[:1] == ["runs"]:
+        from .comparison.listing import main as runs
+
+        return runs(words[1:])
+    if words[:1] == ["compare"]:
+        with _leaving_at_once():
+            from .comparison.compare import main as compare
+        return compare(words[1:])
     with _leaving_at_once():
         from .command.imports import never_from, run_folders
     with never_from(run_folders(words)):

@@ -15,7 +15,7 @@ FLOORS = (
     ("command",),
     ("sweeps",),
     ("modules", "callbacks"),
-    ("datamodules", "demonstrations", "verify"),
+    ("datamodules", "demonstrations", "verify", "comparison"),
     ("optimizers", "objectives", "drawing", "runs"),
     ("internals",),
     ("errors",),

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..internals.lightning import copied, snapshot
-from ..runs.files import remove_leftovers
-from ..runs.folder import recording, run_to_write, save_atomically
+from ..runs.files import remove_leftovers, save_atomically
+from ..runs.folder import recording, run_to_write
 from ..runs.logger import RunLogger
 from ..runs.parameter_history import ParameterHistory
 from ..runs.reading import read_checkpoint

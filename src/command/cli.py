@@ -29,7 +29,7 @@ from .messages import class_choices
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
 from .parser import Parser, class_defaults, without_enums
 from .together import has_lost_another, join
-from .words import expand
+from .words import expand, in_one_line
 
 #: the callbacks of every fit, each with a flag of its own: `--graph_export null`
 INSTRUMENTS = {
@@ -53,7 +53,7 @@ class DescentCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str]) -> None:
         self.words, self.configs = expand(list(args))
-        defaults = {"default_config_files": [str(DEFAULTS)]}
+        defaults = {"default_config_files": [str(DEFAULTS)], "command": in_one_line(args)}
         commands = {name: {**defaults, "description": ABOUT[name]} for name in self.subcommands()}
         super().__init__(
             LightningModule,
@@ -93,8 +93,7 @@ class DescentCLI(LightningCLI):
         config = self.config[self.config["subcommand"]]
         if config.get("trainer") is None:
             raise UsageError("trainer: null: leave it out, or give its settings")
-        path = config.get("ckpt_path")
-        if path is not None and "://" in path:
+        if (path := config.get("ckpt_path")) is not None and "://" in path:
             raise UsageError(f"--ckpt_path {path}: only files of this machine are read: fetch it")
 
     def _parse_ckpt_path(self) -> None:
@@ -370,6 +369,7 @@ Start with `descentlab fit --config linear_regression/split.yaml`; `descentlab c
 shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version.
 `descentlab reproduce FILE` holds the printed figures of a course to their digits.
 `descentlab verify OPTIMIZER --against REFERENCE` holds an optimizer against another.
+`descentlab runs` lists runs, and `descentlab compare RUN RUN` puts them side by side.
 With `--traceback` a command that fails shows where in the code."""
 ABOUT = {
     "fit": "Train a model; everything that is found goes into the folder of a run.",
@@ -377,8 +377,8 @@ ABOUT = {
     "test": "Measure the loss on the test set, with the last and the best parameters (--run DIR).",
     "predict": "Write the predictions of the last and the best parameters (--run DIR).",
 }
-RUN_HELP = "The folder of a run: its config is taken, and its last and best parameters."
-RESUME_HELP = "The folder of a run to go on with, in the same folder; flags override its config."
+RUN_HELP = "The folder of a run, or last: its config is taken, and its last and best parameters."
+RESUME_HELP = "The run to go on with, in its folder (or last); flags override its config."
 TEST_HELP = "Whether `fit` ends with `test --run`."
 EPOCH_HELP = "With --run: the parameters after this epoch too (epochs count from 0)."
 

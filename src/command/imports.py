@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import UsageError
+from ..runs.names import folder_of
 
 
 def flag_at(words: Sequence[str], index: int) -> tuple[str, str, int]:
@@ -26,7 +27,7 @@ def run_folders(words: Sequence[str]) -> list[Path]:
         flag, value, _ = flag_at(words, index)
         path = Path(value).expanduser().absolute()
         if flag == "--run" and value:
-            found.append(path)
+            found.append(folder_of(value).absolute())
         elif flag == "--ckpt_path" and path.parent.name == "checkpoints":
             found.append(path.parent.parent)
         elif flag in ("--config", "-c") and (path.parent / "checkpoints").is_dir():

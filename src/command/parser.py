@@ -39,7 +39,17 @@ register_type(torch.device, deserializer=torch.device, deserializer_exceptions=(
 
 
 class Parser(LightningArgumentParser):
-    """A parser that calls only what a key is for, and whose errors are one sentence each."""
+    """A parser that calls only what a key is for, and whose errors are one sentence each.
+
+    Args:
+        *args: of the parser of Lightning.
+        command: written above a configuration that is saved.
+        **kwargs: of the parser of Lightning.
+    """
+
+    def __init__(self, *args: Any, command: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.command = command
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message as a UsageError; a nested parser leaves it to the one around it.
@@ -60,8 +70,9 @@ class Parser(LightningArgumentParser):
     def save(
         self, namespace: Namespace, path: str, *, overwrite: bool, multifile: bool, **kwargs: Any
     ) -> None:
-        """Write a configuration so that its file is never half written."""
-        write_whole(Path(path), self.dump(namespace, **kwargs))
+        """Write a configuration so that its file is never half written, below its command."""
+        command = f"# {self.command}\n" if self.command else ""
+        write_whole(Path(path), command + self.dump(namespace, **kwargs))
 
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:
         """Make what a configuration names, once each is known to be of the kind that its key takes.

@@ -1,6 +1,7 @@
 """The words of a command before they are parsed: what `--run` and `--config` stand for."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import yaml
 from .. import modules
 from ..errors import UsageError
 from ..runs.evaluation import EVALUATIONS
-from ..runs.folder import Run
+from ..runs.names import folder_of
+from ..runs.place import Run
 from .configs import find
 from .imports import flag_at
 
@@ -85,17 +87,20 @@ def _expand_run(words: list[str]) -> list[str]:
     """
     takes = "--run" if words[:1] != ["fit"] else "--resume"
     for index in reversed(range(1, len(words))):  # the last one wins, as for any flag
-        flag, value, _ = flag_at(words, index)
+        flag, value, taken = flag_at(words, index)
         if flag == takes and words[0] in COMMANDS:
             if not value or value.startswith("--"):
                 raise UsageError(f"{flag}: give the folder of a run, as `fit` named it at its end")
-            config = Run(Path(value).expanduser()).config
+            folder = folder_of(value)
+            config = Run(folder).config
             if not config.is_file():
                 raise UsageError(
                     f"{flag} {value}: there is no run ({config} is missing): give the folder that "
                     "`fit` named at its end"
                 )
-            return [words[0], "--config", str(config), *words[1:]]
+            given = [flag, str(folder)]
+            rest = [*words[1:index], *given, *words[index + taken :]]
+            return [words[0], "--config", str(config), *rest]
     return words
 
 
@@ -132,3 +137,9 @@ def _without_descent(value: Any) -> Any:
     if ours and isinstance(arguments, dict):
         kept["init_args"] = {k: v for k, v in arguments.items() if k not in DESCENT_KEYS}
     return kept
+
+
+def in_one_line(words: Sequence[str]) -> str:
+    """Return a command as one line of text, as it may stand in a comment."""
+    line = shlex.join(["descentlab", *words])
+    return "".join(each if each.isprintable() else " " for each in line)

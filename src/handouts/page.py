@@ -7,10 +7,9 @@ from itertools import groupby
 from pathlib import Path
 
 from .. import __version__
+from ..drawing.page import STYLE
 from .claims import Claim
 from .entry import Handout, Result
-
-STYLE = Path(__file__).with_name("page.css")
 
 HEAD = """<!doctype html>
 <html lang="en">

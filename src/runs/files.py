@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import torch
+
 
 @contextmanager
 def replacing(path: Path, mode: str = "w", newline: str | None = None) -> Iterator[IO[Any]]:
@@ -50,6 +52,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with replacing(path, "w" if isinstance(content, str) else "wb") as file:
         file.write(content)
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """Save with torch, so that the path never holds half a file."""
+    with replacing(path, "wb") as file:
+        torch.save(content, file)
 
 
 def _of_the_disk(error: BaseException | None) -> OSError | None:

@@ -1,7 +1,5 @@
-"""A run: one training, and the folder that holds all of it."""
+"""The run of a trainer: its folder, and what is written and shown there."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,71 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
-from .files import replacing
 from .logger import RunLogger
+from .place import Run as Run  # what a run is, beside what a trainer does with it
 
 LARGEST_SHOWN = 1000  # elements of a parameter whose values are written out
-
-
-@dataclass(frozen=True)
-class Run:
-    """The places inside a run's folder.
-
-    Args:
-        folder: the run's folder, `logs/<experiment>/version_N`.
-    """
-
-    folder: Path
-
-    @classmethod
-    def of(cls, trainer: Trainer) -> "Run":
-        """Return the run of a trainer: its logger's folder, or its root folder without a logger."""
-        return cls(Path(trainer.log_dir or trainer.default_root_dir))
-
-    @property
-    def config(self) -> Path:
-        """The resolved configuration that made the run."""
-        return self.folder / "config.yaml"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where `best.ckpt`, `last.ckpt` and `parameters.pt` are."""
-        return self.folder / "checkpoints"
-
-    @property
-    def last(self) -> Path:
-        """The checkpoint of the last finished epoch."""
-        return self.checkpoints / "last.ckpt"
-
-    @property
-    def figures(self) -> Path:
-        """Where the learning curves are."""
-        return self.folder / "figures"
-
-    @property
-    def graphs(self) -> Path:
-        """Where the computational graph is."""
-        return self.folder / "graphs"
-
-    @property
-    def batch_losses(self) -> Path:
-        """The loss of every update: epoch, step, loss."""
-        return self.folder / "batch_losses.csv"
-
-    @property
-    def split(self) -> Path:
-        """The row indices of the training, validation and test sets."""
-        return self.folder / "split.pt"
-
-    @property
-    def summary(self) -> Path:
-        """What `fit` found, for scripts."""
-        return self.folder / "summary.json"
-
-    @property
-    def timing(self) -> Path:
-        """Time per step and per epoch."""
-        return self.folder / "timing.json"
 
 
 def run_to_write(trainer: Trainer) -> Run | None:
@@ -121,12 +58,6 @@ def log_series(trainer: Trainer, tag: str, values: list[float], first_step: int)
         elif isinstance(logger, TensorBoardLogger):
             for step, value in enumerate(values, start=first_step):
                 logger.experiment.add_scalar(tag, value, step)
-
-
-def save_atomically(content: Any, path: Path) -> None:
-    """Save with torch, so that the path never holds half a file."""
-    with replacing(path, "wb") as file:
-        torch.save(content, file)
 
 
 def device_name(device: torch.device) -> str:

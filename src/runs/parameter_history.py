@@ -10,7 +10,7 @@ from torch.nn import Module
 from torch.nn.parameter import UninitializedParameter
 
 from ..errors import UsageError
-from .folder import save_atomically
+from .files import save_atomically
 from .reading import read_plain
 
 Values = dict[str, Tensor]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ..errors import UsageError
-from ..runs.folder import save_atomically
+from ..runs.files import save_atomically
 
 
 class Store:

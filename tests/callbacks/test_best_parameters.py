@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from descentlab.callbacks import BestParameters, best_parameters
 from descentlab.errors import UsageError
 from descentlab.runs import parameter_history
-from descentlab.runs.folder import save_atomically
+from descentlab.runs.files import save_atomically
 from descentlab.runs.logger import RunLogger
 
 

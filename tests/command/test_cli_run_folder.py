@@ -241,3 +241,8 @@ def test_the_table_names_what_comes_next(command, here):
     assert f"descentlab test --run {RUN}\n" in out
     values = dict(line.split(maxsplit=1) for line in out.splitlines() if line.startswith("bias"))
     assert math.isclose(float(values["bias"]), parameters(here / RUN)["bias"], rel_tol=1e-5)
+
+
+def test_the_config_of_a_run_says_by_which_command_it_was_made(finished):
+    lines = (finished / RUN / "config.yaml").read_text().splitlines()
+    assert lines[0] == f"# descentlab {' '.join(YOUR_DATA)}"

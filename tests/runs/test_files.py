@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from descentlab.command.parser import Parser
-from descentlab.runs.files import replacing
-from descentlab.runs.folder import save_atomically
+from descentlab.runs.files import replacing, save_atomically
 from descentlab.runs.logger import RunLogger
 
 

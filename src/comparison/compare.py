@@ -1,0 +1,175 @@
+"""The command `descentlab compare`: runs side by side, in words, numbers and a figure."""
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from .. import __version__
+from ..drawing.comparison import comparison_figure
+from ..drawing.page import page, paragraph, picture, section, table
+from ..errors import UsageError
+from ..runs.files import write_whole
+from ..runs.names import folder_of, is_run, short_name
+from ..runs.record import Curve, Record
+from .differences import Parting, config_differences, parting
+from .tables import aligned, figures
+from .words import ShortParser
+
+_LABELS = {"train": "training loss", "val": "validation loss"}
+
+
+def main(words: Sequence[str]) -> int:
+    """Compare runs: print what was found, and write `compare.html` and `compare.png`.
+
+    Args:
+        words: after `descentlab compare`.
+
+    Returns:
+        0, equal or not; 2 for wrong use.
+    """
+    try:
+        options = _parser().parse_args(words)
+        records = _records(options.run)
+        _check_place(options.out, records)
+        found = Comparison(records)
+        print(found.text())
+        options.out.mkdir(parents=True, exist_ok=True)
+        print(f"\nwritten to {found.write(options.out)}")
+        return 0
+    except (UsageError, OSError) as error:
+        print(f"descentlab: error: {error}", file=sys.stderr)
+        return 2
+
+
+class Comparison:
+    """What runs have in common, and what not.
+
+    Args:
+        records: of two runs or more; the others are held against the first.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self.names = [short_name(each.run.folder) for each in records]
+        self.figures = figures(records)
+        found = config_differences([each.config for each in records])
+        self.configs = [[key, *values] for key, values in found.items()]
+        self.partings: dict[str, Parting] = {
+            name: parting(records[0], other)
+            for name, other in zip(self.names[1:], records[1:], strict=True)
+        }
+
+    def sentences(self) -> list[str]:
+        """Return of each further run how far it equals the first."""
+        return [f"{self.names[0]} and {name}: {p.text}" for name, p in self.partings.items()]
+
+    def text(self) -> str:
+        """Return all in plain text."""
+        configs = "The configs are the same."
+        if self.configs:
+            configs = aligned(["what differs in the configs", *self.names], self.configs)
+        parts = [aligned(["", *self.names], self.figures), configs, "\n".join(self.sentences())]
+        return "\n\n".join(parts)
+
+    def figure(self) -> Figure:
+        """Return the runs' curves; those of single updates where no epoch's loss was written.
+
+        Raises:
+            UsageError: if there are neither.
+        """
+        panels: dict[str, dict[str, Curve]] = {}
+        for name, record in zip(self.names, self.records, strict=True):
+            for key, label in _LABELS.items():
+                if record.losses[key] in record.curves:
+                    panels.setdefault(label, {})[name] = record.curves[record.losses[key]]
+        if not panels:
+            panels["loss of every update"] = {
+                name: _unpacked(record.batch_losses)
+                for name, record in zip(self.names, self.records, strict=True)
+                if record.batch_losses
+            }
+        steps = [p.step for p in self.partings.values() if p.step]
+        return comparison_figure(panels, min(steps, default=None))
+
+    def write(self, folder: Path) -> Path:
+        """Write `compare.png` and `compare.html`, and return the path of the page."""
+        png = io.BytesIO()
+        self.figure().savefig(png, format="png", dpi=200)
+        write_whole(folder / "compare.png", png.getvalue())
+        configs = paragraph("The configs are the same.")
+        if self.configs:
+            configs = table(["key", *self.names], self.configs)
+        parts = [
+            *map(paragraph, self.sentences()),
+            section("Losses", picture(png.getvalue(), "Learning curves of the runs")),
+            section("Figures (a star marks the least)", table(["what", *self.names], self.figures)),
+            section("What differs in the configs", configs),
+            paragraph(f"Made by descentlab {__version__}."),
+        ]
+        path = folder / "compare.html"
+        path.write_text(page(f"Comparison of {', '.join(self.names)}", parts), encoding="utf-8")
+        return path
+
+
+def _unpacked(losses: Sequence[tuple[int, str]]) -> Curve:
+    return [step for step, _ in losses], [float(loss) for _, loss in losses]
+
+
+def _records(names: Sequence[str]) -> list[Record]:
+    """Return the records of runs that can be compared.
+
+    Raises:
+        UsageError: if one cannot.
+    """
+    if len(names) < 2:
+        raise UsageError(f"compare {' '.join(names)}: give two runs or more")
+    folders = [folder_of(name) for name in names]
+    for name, folder in zip(names, folders, strict=True):
+        if not is_run(folder):
+            raise UsageError(f"{name} is no run: give one that `descentlab runs` lists")
+    places = [folder.resolve() for folder in folders]
+    for name, place in zip(names, places, strict=True):
+        if places.count(place) > 1:
+            raise UsageError(f"{name} is given twice: a run equals itself")
+    records = [Record(folder) for folder in folders]
+    for name, record in zip(names, records, strict=True):
+        if record.is_sweep:
+            raise UsageError(f"{name} is a sweep, whose figures compare its members: give runs")
+        if not record.batch_losses and not record.curves:
+            raise UsageError(f"{name}: the run wrote no loss: it ended before its first epoch did")
+    return records
+
+
+def _check_place(out: Path, records: Sequence[Record]) -> None:
+    """Refuse to write into what is compared."""
+    for record in records:
+        if out.resolve().is_relative_to(record.run.folder.resolve()):
+            raise UsageError(f"--out {out} is inside a run that is compared: give another folder")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = ShortParser(
+        prog="descentlab compare",
+        allow_abbrev=False,
+        description="Put runs side by side: their losses, updates and time, what differs in their "
+        "configs, and whether they are equal bit for bit, or the first update at which they part.",
+    )
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        nargs="+",
+        help="a run's folder, or in short toy/wavy/3, or last; the first is what others are held "
+        "against",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("comparison"),
+        metavar="FOLDER",
+        help="where compare.html and compare.png are put (default: comparison)",
+    )
+    return parser

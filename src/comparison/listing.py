@@ -1,0 +1,71 @@
+"""The command `descentlab runs`: what was run, what was changed for it, and how it ended."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import UsageError
+from ..runs.names import LOGS, runs_below, short_name
+from ..runs.record import Record
+from .tables import aligned
+from .words import ShortParser
+
+HEAD = ("run", "begun", "changed", "ended", "best loss")
+
+
+def main(words: Sequence[str]) -> int:
+    """Print a line for each run, the latest at the end.
+
+    Args:
+        words: after `descentlab runs`.
+
+    Returns:
+        0; 2 for wrong use.
+    """
+    parser = ShortParser(
+        prog="descentlab runs",
+        allow_abbrev=False,
+        description="List runs, the latest at the end: what was changed against the config that "
+        "each is named after, how it ended, and its least validation loss (training loss without "
+        "a validation set).",
+    )
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        type=Path,
+        default=LOGS,
+        help="of runs, at any depth (default: logs)",
+    )
+    try:
+        print(listed(parser.parse_args(words).folder))
+        return 0
+    except (UsageError, OSError) as error:
+        print(f"descentlab: error: {error}", file=sys.stderr)
+        return 2
+
+
+def listed(folder: Path) -> str:
+    """Return the table of the runs below a folder.
+
+    Raises:
+        UsageError: if there is no such folder.
+    """
+    if not folder.is_dir() and folder != LOGS:
+        raise UsageError(f"{folder}: there is no such folder")
+    rows = [_row(Record(run)) for run in runs_below(folder)]
+    if not rows:
+        return f"there are no runs in {folder}: `descentlab fit --config toy/wavy.yaml` makes one"
+    return aligned(HEAD, rows)
+
+
+def _row(record: Record) -> list[str]:
+    name = short_name(record.run.folder)
+    begun = datetime.fromtimestamp(record.run.config.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+    try:
+        changed = ", ".join(f"{flag}={value}" for flag, value in record.changed().items())
+        best = record.best_loss
+        return [name, begun, changed or "-", record.ended(), "" if best is None else f"{best:.6g}"]
+    except UsageError as error:  # the others are listed all the same
+        return [name, begun, "", str(error), ""]

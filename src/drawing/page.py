@@ -1,0 +1,85 @@
+"""A page of HTML with everything inside, for a screen of any width."""
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+STYLE = Path(__file__).with_name("page.css")
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}</main>
+</body>
+</html>
+"""
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """Return a page.
+
+    Args:
+        title: as plain text.
+        parts: what is below it, as HTML, such as the functions of this module return.
+    """
+    style = STYLE.read_text(encoding="utf-8")
+    return _PAGE.format(title=escape(title), style=style, body="".join(parts))
+
+
+def section(title: str, *parts: str) -> str:
+    """Return a part of a page, with a title of its own."""
+    return f"<section>\n<h3>{escape(title)}</h3>\n{''.join(parts)}</section>\n"
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph of plain text."""
+    return f"<p>{escape(text)}</p>\n"
+
+
+def code(text: str) -> str:
+    """Return plain text as it would be typed."""
+    return f"<pre>{escape(text)}</pre>\n"
+
+
+def folded(title: str, text: str) -> str:
+    """Return a long text as it would be typed, shown when its title is clicked."""
+    return f"<details><summary>{escape(title)}</summary>{code(text)}</details>\n"
+
+
+def picture(png: bytes, about: str) -> str:
+    """Return a picture; on a narrow screen it keeps a legible size, and its box is scrolled."""
+    encoded = base64.b64encode(png).decode()
+    alt = escape(about, quote=True)
+    return f'<div class="wide"><img alt="{alt}" src="data:image/png;base64,{encoded}"></div>\n'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; on a narrow screen each cell is a line with its column's name.
+
+    Args:
+        head: the names of the columns.
+        rows: as many cells each, as plain text.
+    """
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    lines = "".join(f"<tr>{_cells(head, row)}</tr>\n" for row in rows)
+    return f"<table>\n<thead><tr>{names}</tr></thead>\n<tbody>\n{lines}</tbody>\n</table>\n"
+
+
+def _cells(head: Sequence[str], row: Sequence[str]) -> str:
+    labels = [escape(name, quote=True) for name in head]
+    first, *rest = map(escape, row)
+    cells = [f'<td class="what" data-label="{labels[0]}">{first}</td>']
+    pairs = zip(labels[1:], rest, strict=True)
+    cells += [f'<td data-label="{label}">{text}</td>' for label, text in pairs]
+    return "".join(cells)
