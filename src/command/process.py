@@ -145,6 +145,7 @@ KNOWN = (
     ".*is smaller than the logging interval.*",  # our instruments keep every update
     ".*callbacks used to create the checkpoint need to be provided.*",  # a test needs none
     ".*isinstance.treespec, LeafSpec.*is deprecated.*",  # Lightning's own
+    ".torch.jit.script. is deprecated",  # torch's own, for forward mode
 )
 
 
