@@ -19,6 +19,7 @@ from ..errors import RunError
 from ..optimizers import Rule
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
+from ..runs.joined import read_losses
 from .fresh_metrics import is_new
 from .instrument import Instrument
 
@@ -98,17 +99,14 @@ class BatchLoss(Instrument):
     def _open(self, path: Path, goes_on: bool) -> TextIO:
         """Open the file, with the rows in it that are of this run, and of updates before."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = _rows(path) if goes_on or path == self._path else []
-        before = [row for row in rows if int(row[1]) < self._step]
+        rows = read_losses(path) if goes_on or path == self._path else []
+        before = [row for row in rows if row[1] < self._step]
         self._path = path
         with replacing(path) as file:
             file.write("epoch,step,loss\n")
-            file.writelines(f"{','.join(row)}\n" for row in before)
+            file.writelines(f"{epoch},{step},{loss!r}\n" for epoch, step, loss in before)
         if before and not self.steps:  # of the process before this one
-            self.steps, self.losses = (
-                [int(row[1]) for row in before],
-                [float(row[2]) for row in before],
-            )
+            self.steps, self.losses = [row[1] for row in before], [row[2] for row in before]
             self.first_step, self._written = self.steps[0], len(before)
         return path.open("a")
 
@@ -225,14 +223,6 @@ class BatchLoss(Instrument):
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """Return the whole rows of a file of losses, if there is one."""
-    if not path.is_file():
-        return []
-    *lines, _ = path.read_text().split("\n")  # what has no end was cut off
-    return [row for line in lines[1:] if len(row := line.split(",")) == 3]
 
 
 def _calls_once(optimizer: Optimizer) -> bool:

@@ -1,5 +1,6 @@
 """The best and the last parameters, and those of every epoch."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ class BestParameters(Instrument, Checkpoint):
         written = {}
         for name, checkpoint in (("best", self.best), ("last", self.last)):
             path = self._folder / f"{name}.ckpt"
-            if checkpoint is not None and path.resolve() not in others:
+            if checkpoint is not None and os.path.realpath(path) not in others:
                 save_atomically(checkpoint, path)
                 written[name] = str(path)
         self.best_model_path = written.get("best", "")
@@ -283,13 +284,13 @@ def _saves_others(trainer: Trainer) -> bool:
     return any(is_overridden("on_save_checkpoint", one, Callback) for one in attached)
 
 
-def _paths_of_others(trainer: Trainer) -> set[Path]:
+def _paths_of_others(trainer: Trainer) -> set[str]:
     """Return the files that the ModelCheckpoints among the callbacks keep."""
     kept: set[str] = set()
     for one in trainer.checkpoint_callbacks:
         if isinstance(one, ModelCheckpoint):
             kept |= {one.best_model_path, one.last_model_path, *one.best_k_models}
-    return {Path(path).resolve() for path in kept if path}
+    return {os.path.realpath(path) for path in kept if path}
 
 
 def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -138,7 +138,7 @@ class DescentCLI(LightningCLI):
             if not ours or config.ckpt_path is not None:
                 given = "another logger than RunLogger" if not ours else "--ckpt_path"
                 raise UsageError(f"--resume {config.resume} and {given}: leave one out")
-            self._resumed = Run(Path(config.resume).expanduser())
+            self._resumed = Run(Path(os.path.expanduser(config.resume)))
             config.resume = None  # so that the config which is kept begins anew
         if ours and logger.init_args.name is None:
             fallback = config.model.class_path.rsplit(".", 1)[-1]

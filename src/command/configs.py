@@ -1,5 +1,6 @@
 """The shipped configs, found by name."""
 
+import os
 from pathlib import Path
 
 import yaml
@@ -27,7 +28,7 @@ def find(name: str) -> Path:
     Raises:
         UsageError: if there is neither, or what is there is no config.
     """
-    for candidate in (Path(name).expanduser(), FOLDER / name, FOLDER / f"{name}.yaml"):
+    for candidate in (Path(os.path.expanduser(name)), FOLDER / name, FOLDER / f"{name}.yaml"):
         if candidate.is_file():
             _check(candidate)
             return candidate

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..optimizers.resumed import changed
 from ..runs.files import write_whole
 from ..runs.folder import Run, goes_on
-from ..runs.joined import LoggedBefore
+from ..runs.joined import LoggedBefore, read_losses, read_table
 from ..runs.logger import RunLogger
 from ..runs.reading import read_checkpoint
 
@@ -25,7 +25,8 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
     """Have the logger of a trainer go on in the folder of a run.
 
     Raises:
-        UsageError: if nothing is finished there from which a run could go on.
+        UsageError: if nothing is finished there from which a run could go on, or a table that it
+            would add rows to is damaged.
     """
     if not run.last.is_file():
         raise UsageError(
@@ -40,6 +41,8 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
             f"--resume {run.folder}: {run.last} was not written by best_parameters: go on in a "
             f"new folder with --ckpt_path {run.last}"
         )
+    read_table(run.metrics)  # damaged ones are refused before anything is written
+    read_losses(run.batch_losses)
     before = LoggedBefore(checkpoint["global_step"], kept["time"], int(kept["rows"]))
     for logger in trainer.loggers:
         if isinstance(logger, RunLogger):

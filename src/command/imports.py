@@ -1,5 +1,6 @@
 """Nothing is imported from a run's folder: it may come from anyone, and code is never data."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,14 +26,19 @@ def run_folders(words: Sequence[str]) -> list[Path]:
     found = []
     for index in range(len(words)):
         flag, value, _ = flag_at(words, index)
-        path = Path(value).expanduser().absolute()
+        path = Path(os.path.expanduser(value)).absolute()
         if flag == "--run" and value:
             found.append(folder_of(value).absolute())
         elif flag == "--ckpt_path" and path.parent.name == "checkpoints":
             found.append(path.parent.parent)
-        elif flag in ("--config", "-c") and (path.parent / "checkpoints").is_dir():
+        elif flag in ("--config", "-c") and os.path.isdir(path.parent / "checkpoints"):
             found.append(path.parent)
-    return [folder.resolve() for folder in found]
+    return [Path(os.path.realpath(folder)) for folder in found if _is_folder_of_run(folder)]
+
+
+def _is_folder_of_run(folder: Path) -> bool:
+    """Return whether a folder may hold a run; what holds none, `/` for one, is refused later."""
+    return any(os.path.exists(folder / name) for name in ("config.yaml", "checkpoints"))
 
 
 @contextmanager
@@ -65,7 +71,7 @@ class _Refusal(MetaPathFinder):
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(fullname, path, target)
         for place in (spec.origin, *(spec.submodule_search_locations or ())) if spec else ():
-            file = Path(place).resolve() if place else None
+            file = Path(os.path.realpath(place)) if place else None
             if file and any(file.is_relative_to(folder) for folder in self.folders):
                 raise UsageError(
                     f"{fullname} would be imported from {file}, inside the folder of a run: what "

@@ -1,5 +1,6 @@
 """Tensors from files, and what is refused, each with one message that names the file."""
 
+import os
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,13 +53,15 @@ def load(path: str | Path, flags: CsvFlags = NOTHING_SAID) -> "Tensor | Table":
     Raises:
         UsageError: see `read_tensor`.
     """
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))  # a ~name that is nobody's stays as it is
     ending = place.suffix.lower()
     if ending not in ENDINGS:
         raise UsageError(f"{place} has an unknown ending: use {', '.join(ENDINGS)}")
     if place.is_dir():
         raise UsageError(f"{place} is a folder: name a file")
     try:
+        if place.exists() and not place.is_file():
+            raise UsageError(f"{place} is no file: name one")
         if place.stat().st_size == 0:
             raise UsageError(f"{place} is empty: save the data again")
         found = _read_table(place, flags) if ending in TABLES else _read_array(place)
@@ -89,15 +92,23 @@ def _read_pt(path: Path) -> Tensor:
             f"{path} is damaged or holds Python objects, which are not loaded: "
             "save one tensor with torch.save"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # torch raises nearly anything for a file that it did not write
         raise UsageError(
             f"{path} is truncated or not a file of torch.save: save one tensor with torch.save"
         ) from error
     if not isinstance(loaded, Tensor):
         kind = type(loaded).__name__
         raise UsageError(f"{path} holds a {kind}, not a tensor: save one tensor with torch.save")
-    if loaded.layout is not torch.strided or loaded.is_quantized:
-        raise UsageError(f"{path} holds a sparse or quantized tensor: save it dense")
+    if loaded.layout is not torch.strided or loaded.is_quantized or loaded.is_nested:
+        raise UsageError(f"{path} holds a sparse, nested or quantized tensor: save it dense")
+    if loaded.is_meta:
+        raise UsageError(f"{path} holds a shape without numbers: save a tensor of the CPU")
+    if loaded.dtype.is_floating_point and loaded.dtype.itemsize == 1:
+        raise UsageError(f"{path} holds {loaded.dtype}: save it as float32")
+    if loaded.nbytes > loaded.untyped_storage().nbytes():  # rows that are one, many times
+        raise UsageError(f"{path} holds an expanded tensor: save its clone()")
     return loaded.detach()
 
 
@@ -105,7 +116,9 @@ def _read_npy(path: Path) -> Tensor:
     try:
         # "c": copy on write. torch refuses read-only memory, and nothing here writes.
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="c")
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # numpy evaluates the header, which may be any text
         raise UsageError(
             f"{path} is truncated, holds Python objects, or is not a file of numpy.save: "
             "save an array of numbers with numpy.save"

@@ -1,6 +1,7 @@
 """Removal of what was logged after a checkpoint, for a run that goes on in its folder."""
 
 import csv
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 
+from ..errors import UsageError
 from .files import replacing
 
 #: what is written when a run ends, and again when it has gone on to another end
@@ -32,26 +34,26 @@ class LoggedBefore:
     time: float
     rows: int
 
-    def cut_table(self, path: Path) -> list[str]:
+    def cut_table(self, path: Path) -> tuple[list[str], int]:
         """Drop the later rows of a `metrics.csv`, and a row that is not whole.
 
         Returns:
-            The heading.
+            The heading, and how many rows are left.
+
+        Raises:
+            UsageError: if it is damaged.
         """
-        if not path.is_file():
-            return []
-        *lines, torn = path.read_text(encoding="utf-8").split("\n")  # what has no end was cut off
-        heading, *rows = list(csv.reader(lines)) or [[]]
+        heading, *rows = read_table(path) or [[]]
         place = heading.index("step") if "step" in heading else None
         kept = [
             row
             for number, row in enumerate(rows)
             if len(row) == len(heading) and (number < self.rows or self._is_before(row, place))
         ]
-        if kept != rows or torn:
+        if kept != rows or (heading and not path.read_bytes().endswith(b"\n")):
             with replacing(path, newline="") as file:  # lines end as those that will be added do
                 csv.writer(file).writerows([heading, *kept])
-        return heading
+        return heading, len(kept)
 
     def _is_before(self, row: list[str], place: int | None) -> bool:
         return place is not None and row[place].isdecimal() and int(row[place]) < self.step
@@ -68,6 +70,43 @@ class LoggedBefore:
         if any(value.tag.startswith(_OF_THE_END) for value in event.summary.value):
             return False
         return bool(event.step < self.step or event.wall_time <= self.time)
+
+
+def read_table(path: Path) -> list[list[str]]:
+    """Return the whole rows of a table of a run, its heading first; none where there is no file.
+
+    Raises:
+        UsageError: if it is damaged.
+    """
+    if not os.path.lexists(path):
+        return []
+    try:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")  # what has no end was cut off
+        return list(csv.reader(lines, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise damaged(path, getattr(error, "strerror", None) or error) from error
+
+
+def read_losses(path: Path) -> list[tuple[int, int, float]]:
+    """Return the rows of a `batch_losses.csv`: epoch, step, loss.
+
+    Raises:
+        UsageError: if it is damaged.
+    """
+    _, *rows = read_table(path) or [[]]
+    try:
+        return [(int(row[0]), int(row[1]), float(row[2])) for row in rows if len(row) == 3]
+    except ValueError as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, problem: object) -> UsageError:
+    """Return what is said of a table that cannot be gone on with."""
+    return UsageError(
+        f"{path} is damaged ({problem}): move it away, and the run goes on without its earlier rows"
+    )
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, Any]]:

@@ -60,7 +60,7 @@ class RunLogger(TensorBoardLogger):
             if Path(part).is_absolute() or ".." in Path(part).parts:
                 raise UsageError(f"{key} = {part} is outside save_dir = {save_dir}: give a name")
         super().__init__(
-            Path(save_dir).expanduser(), name=name, version=version, default_hp_metric=False
+            os.path.expanduser(save_dir), name=name, version=version, default_hp_metric=False
         )
         self._number = version
         self._writing = False
@@ -162,12 +162,11 @@ class RunLogger(TensorBoardLogger):
         for path in self._earlier:
             before.cut_events(path)
         path = folder / ExperimentWriter.NAME_METRICS_FILE
-        heading = before.cut_table(path)
+        heading, self.rows = before.cut_table(path)
         with TemporaryDirectory() as empty:  # the writer begins by removing the table
             self._table = _Table(empty)
         self._table.log_dir, self._table.metrics_file_path = str(folder), str(path)
         self._table.metrics_keys = heading
-        self.rows = before.rows
 
     @rank_zero_only
     def discard(self) -> None:

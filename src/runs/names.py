@@ -1,5 +1,6 @@
 """What a run is called: by its path, in short as `toy/wavy/3`, or `last`."""
 
+import os
 from pathlib import Path
 
 #: where `fit` puts its runs
@@ -20,14 +21,14 @@ def folder_of(name: str, logs: Path = LOGS) -> Path:
     Returns:
         The folder; the name as a path where there is no such run.
     """
-    path = Path(name).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(name))  # a ~name that is nobody's stays as it is
+    if os.path.exists(path):  # False, too, for what cannot be the name of a file
         return path
     if name == LAST:
         runs = runs_below(logs)
         return runs[-1] if runs else path
     for short in (logs / path.parent / f"{VERSION}{path.name}", logs / path):
-        if short.is_dir():
+        if os.path.isdir(short):
             return short
     return path
 

@@ -37,7 +37,11 @@ def read_plain(path: Path, problem: str = "is damaged") -> Any:
         UsageError: if it cannot be read, or is not such a file.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} cannot be read (it is no file)")
         return torch.load(path, map_location="cpu", weights_only=True)
+    except UsageError:
+        raise
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch raises nearly anything for a file that it did not write

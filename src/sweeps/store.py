@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..errors import UsageError
 from ..runs.files import save_atomically
+from ..runs.reading import read_plain
 
 
 class Store:
@@ -59,12 +57,9 @@ def read_group(folder: Path, number: int) -> dict[str, Any]:
     Raises:
         UsageError: if its file is missing or damaged.
     """
-    path = group_file(folder, number)
-    try:
-        group: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises nearly anything for a file that it did not write
-        raise UsageError(
-            f"{path} is missing or damaged: the members trained before the checkpoint are in it; "
-            "keep a run's checkpoints together, or begin a new sweep"
-        ) from error
+    problem = (
+        "is damaged: the members trained before the checkpoint are in it; keep a run's "
+        "checkpoints together, or begin a new sweep"
+    )
+    group: dict[str, Any] = read_plain(group_file(folder, number), problem)
     return group

@@ -31,6 +31,7 @@ def with_parts(path, change):
 DAMAGES = {
     "empty": lambda path: path.write_bytes(b""),
     "half": half,
+    "bytes": lambda path: path.write_bytes(b"\x8c\xff"),
     "text": lambda path: path.write_text("hello: world\n"),
     "tensor": lambda path: torch.save(torch.ones(3), path),
     "numbers": lambda path: torch.save({"epoch": torch.arange(2), "slope": 5}, path),
@@ -65,6 +66,7 @@ CASES = [
     *(("checkpoints/parameters.pt", damage) for damage in ("half", "numbers", "one")),
     *(("split.pt", damage) for damage in ("empty", "tensor")),
     ("config.yaml", "text"),
+    ("metrics.csv", "bytes"),
 ]
 
 

@@ -210,7 +210,13 @@ def test_both_kinds_of_files_by_flags_are_refused(trained, command):
 
 def test_the_folder_of_a_run_below_the_home_folder_is_known(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "logs/version_0/checkpoints").mkdir(parents=True)
     assert run_folders(["test", "--run=~/logs/version_0"]) == [tmp_path / "logs/version_0"]
+
+
+@pytest.mark.parametrize("name", ["/", "~nobody-at-all/x", "a" * 5000, "a\0b", ""])
+def test_what_is_no_run_is_left_to_be_refused(name):
+    assert run_folders(["test", "--run", name, "--ckpt_path", f"{name}/checkpoints/x.ckpt"]) == []
 
 
 def test_rows_that_were_appended_are_named_and_not_tested(trained, command):

@@ -200,3 +200,37 @@ def test_home_folder(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
     (tmp_path / "x.csv").write_text("1\n")
     assert read_tensor("~/x.csv").tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        (lambda: torch.ones(6, 1).to(torch.float8_e4m3fn), "float8_e4m3fn: save it as float32"),
+        (lambda: torch.ones(6, 1, device="meta"), "a shape without numbers"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "sparse, nested"),
+        (lambda: torch.ones(1).expand(10**11, 1), "an expanded tensor"),
+    ],
+    ids=["float8", "meta", "nested", "expanded"],
+)
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_tensor_that_cannot_be_computed_with_is_named(tmp_path, tensor, says):
+    torch.save(tensor(), tmp_path / "x.pt")
+    with pytest.raises(UsageError, match=rf"x\.pt .*{says}"):
+        read_tensor(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "shape", ["(99999999999999999999999, 1)", "(1,", "('a',)", "(-5, 1)", "(100000000000, 1)"]
+)
+def test_a_header_of_npy_that_cannot_be_is_named(tmp_path, shape):
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(8)
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(UsageError, match=r"x\.npy is truncated"):
+        read_tensor(tmp_path / "x.npy")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(UsageError, match=r"x\.csv is no file"):
+        read_tensor(tmp_path / "x.csv")

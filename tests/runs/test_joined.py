@@ -1,12 +1,14 @@
 """What is taken away from the files of a run that goes on: all that came after its checkpoint."""
 
+import os
 import time
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from descentlab.runs.joined import LoggedBefore
+from descentlab.errors import UsageError
+from descentlab.runs.joined import LoggedBefore, read_losses, read_table
 
 HEADING = "epoch,loss/val,lr,step"
 ROWS = ["0,9.5,,36", ",,0.1,36", "1,8.5,,72", ",,0.1,72", "2,7.5,,108"]
@@ -46,7 +48,7 @@ def test_a_table_that_is_as_it_was_is_not_written(tmp_path):
     path.write_bytes("\r\n".join([HEADING, *ROWS, ""]).encode())
     LoggedBefore(step=0, time=0.0, rows=5).cut_table(path)
     assert path.read_bytes() == "\r\n".join([HEADING, *ROWS, ""]).encode()
-    assert LoggedBefore(step=0, time=0.0, rows=5).cut_table(tmp_path / "none.csv") == []
+    assert LoggedBefore(step=0, time=0.0, rows=5).cut_table(tmp_path / "none.csv") == ([], 0)
 
 
 def steps(folder):
@@ -87,3 +89,40 @@ def test_a_record_that_is_not_whole_goes(events, lost):
     LoggedBefore(step=99, time=time.time(), rows=0).cut_events(events)
     assert steps(events.parent)["loss"] == list(range(10))
     assert "best/loss" not in steps(events.parent)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x8c\xff\n", b'step\n"1\n', None], ids=["bytes", "quote", "no file"]
+)
+@pytest.mark.parametrize("read", [read_table, read_losses])
+def test_a_damaged_table_is_named(tmp_path, read, content):
+    path = tmp_path / "table.csv"
+    os.mkfifo(path) if content is None else path.write_bytes(content)
+    with pytest.raises(
+        UsageError, match=r"table\.csv is damaged .*: move it away, and the run goes"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("row", ["0,text,1.5", "0,1,text", "None,1,1.5"])
+def test_losses_that_are_no_numbers_are_named(tmp_path, row):
+    path = tmp_path / "batch_losses.csv"
+    path.write_text(f"epoch,step,loss\n0,0,2.5\n{row}\n")
+    with pytest.raises(UsageError, match=r"batch_losses\.csv is damaged \(.*\): move it away"):
+        read_losses(path)
+
+
+def test_losses_are_read_whole(tmp_path):
+    path = tmp_path / "batch_losses.csv"
+    assert read_losses(path) == []
+    path.write_text("epoch,step,loss\n0,0,2.5\n0,1,nan\n1,2,1.25")
+    (first, second) = read_losses(path)
+    assert first == (0, 0, 2.5)
+    assert repr(second) == "(0, 1, nan)"
+
+
+def test_the_rows_that_are_left_count(tmp_path):
+    """Rows that are not there do not: else later ones would stay after the next stop."""
+    path = tmp_path / "metrics.csv"
+    path.write_text("\n".join([HEADING, *ROWS, ""]))
+    assert LoggedBefore(72, 0.0, 1).cut_table(path) == (HEADING.split(","), 2)
