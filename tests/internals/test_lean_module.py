@@ -144,7 +144,9 @@ def test_a_rule_calls_the_hooks_of_all_optimizers(which):
 def test_a_profiler_sees_the_steps_of_a_rule():
     rule = GradientDescent([parameter_with_gradient()], lr=0.1)
     rule.step()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True
+    ) as profile:
         rule.step()
     names = [event.key for event in profile.key_averages()]
     assert "Optimizer.step#GradientDescent.step" in names
