@@ -3,6 +3,7 @@
 from .accelerator_timer import AcceleratorTimer
 from .batch_loss import BatchLoss
 from .best_parameters import BestParameters
+from .fit_picture import FitPicture
 from .graph_export import GraphExport
 from .instrument import Instrument
 from .learning_curves import LearningCurves
@@ -14,6 +15,7 @@ __all__ = [
     "AcceleratorTimer",
     "BatchLoss",
     "BestParameters",
+    "FitPicture",
     "GraphExport",
     "Instrument",
     "LearningCurves",

@@ -1,6 +1,5 @@
 """Picture of a descent: the path of the parameters over the loss."""
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +18,7 @@ from ..drawing.curves import save_figure
 from ..runs.folder import run_to_write, show_image
 from .fresh_metrics import is_new
 from .instrument import Instrument
+from .whole_sets import batches_of, why_no_sets
 
 LARGEST = 1_000  # parameters
 _FAR = 1e100  # beyond it the arithmetic of the axes overflows
@@ -109,7 +109,7 @@ class Trajectory(Instrument):
         if folder is None or not isinstance(pl_module, HasLoss):
             return
         try:
-            surface = LossSurface(pl_module, _training_set(trainer, pl_module))
+            surface = LossSurface(pl_module, batches_of(trainer, pl_module, "train"))
             path = surface.path(self._points, self._updates)
             if len(path.points) < 2:
                 return
@@ -125,22 +125,11 @@ def _unfit(trainer: Trainer, pl_module: LightningModule) -> str | None:
     parameters = list(pl_module.parameters())
     if not isinstance(pl_module, HasLoss):
         return "it has no loss(batch) and minimiser(batch), as a DescentModule has"
-    if not isinstance(trainer.val_dataloaders, Mapping) or "train" not in trainer.val_dataloaders:
-        return 'its validation loaders hold no training set, {"train": loader}'
     if not parameters or sum(p.numel() for p in parameters) > LARGEST:
         return f"it has not 1 to {LARGEST:,} parameters"
     if not all(p.is_floating_point() for p in parameters):
         return "its parameters are not real numbers"
-    if trainer.world_size > 1:
-        return "each of several processes has a part of the training set alone"
-    return None
-
-
-def _training_set(trainer: Trainer, pl_module: LightningModule) -> list[Any]:
-    loaders: Any = trainer.val_dataloaders
-    batches: Iterable[Any] = loaders["train"]
-    move = trainer.strategy.batch_to_device
-    return [move(batch, pl_module.device, dataloader_idx=0) for batch in batches]
+    return why_no_sets(trainer)
 
 
 class _Loss(Module):

@@ -36,6 +36,7 @@ INSTRUMENTS = {
     "batch_loss": callbacks.BatchLoss,
     "learning_curves": callbacks.LearningCurves,
     "trajectory": callbacks.Trajectory,
+    "fit_picture": callbacks.FitPicture,
     "graph_export": callbacks.GraphExport,
     "accelerator_timer": callbacks.AcceleratorTimer,
     "progress": callbacks.Progress,
@@ -43,9 +44,9 @@ INSTRUMENTS = {
     "summary": callbacks.Summary,
 }
 #: those that are off unless a config or a flag names them
-ON_REQUEST = ("trajectory",)
+ON_REQUEST = ("trajectory", "fit_picture")
 #: those that look at one descent; `SweepResults` takes their place where there are many
-OF_ONE_DESCENT = ("batch_loss", "learning_curves", "trajectory", "graph_export", "summary")
+OF_ONE_DESCENT = ("batch_loss", "learning_curves", *ON_REQUEST, "graph_export", "summary")
 
 
 class DescentCLI(LightningCLI):

@@ -26,6 +26,7 @@ FIT_KEYS = (
         "batch_loss",
         "learning_curves",
         "trajectory",
+        "fit_picture",
         "graph_export",
         "accelerator_timer",
         "progress",

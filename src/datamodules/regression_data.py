@@ -208,6 +208,13 @@ class RegressionData(ResumableData):
         columns: list[str] | None = self._kept.get("data", {}).get("columns")
         return columns
 
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What the input, if there is one alone, and the target are called in pictures."""
+        columns: list[str] = self._record.get("columns") or []
+        x, y = self.source.labels
+        return (columns[0] if len(columns) == 1 else x), y
+
     @staticmethod
     def _told(rows: RegressionRows) -> RegressionRows:
         for remark in rows.remarks:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 
@@ -56,6 +57,14 @@ class RegressionSource:
     @property
     def _paths(self) -> list[str]:
         return [path for path in (self.path, self.x_path, self.y_path) if path is not None]
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What an input and the target are called in pictures."""
+        if self.kind == "diabetes":
+            return self.column or "bmi", "disease progression"
+        names = [path and Path(path).stem for path in (self.x_path, self.y_path)]
+        return names[0] or "x", self.target or names[1] or "y"
 
     def rows(self, wanted: Sequence[str] | None = None) -> RegressionRows:
         """Read inputs and targets.

@@ -21,7 +21,7 @@ from ..errors import RunError
 from ..runs.folder import Run
 
 #: the instruments of `fit` that an entry does without, unless it asks for one
-COSTLY = ("learning_curves", "trajectory", "graph_export", "accelerator_timer")
+COSTLY = ("learning_curves", "trajectory", "fit_picture", "graph_export", "accelerator_timer")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ FILES = {
     *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/parameters.pt"),
     *("figures/batch_losses.png", "figures/batch_losses.svg"),
     *("figures/epoch_losses.png", "figures/epoch_losses.svg"),
+    *("figures/fit.png", "figures/fit.svg"),
     *("graphs/loss.dot", "graphs/loss.svg", "graphs/loss.png"),
     "events",
 }
@@ -24,7 +25,8 @@ OF = {
     "batch_loss": {
         *("batch_losses.csv", "figures/batch_losses.png", "figures/batch_losses.svg"),
     },
-    "learning_curves": {name for name in FILES if name.startswith("figures/")},
+    "learning_curves": {name for name in FILES if "figures/" in name and "/fit" not in name},
+    "fit_picture": {name for name in FILES if "/fit" in name},
     "graph_export": {name for name in FILES if name.startswith("graphs/")},
     "accelerator_timer": {"timing.json"},
     "progress": set(),

@@ -1,0 +1,127 @@
+"""Figure of a fit: data, what was predicted of them, and what is left."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from .axes import COLOURS, LARGEST
+
+Numbers = NDArray[np.float64]
+
+_POINTS_UP_TO = 2_000  # of a set; of more, as many at equal distances
+_VECTORS_UP_TO = 500  # points, above which an SVG holds those of a set as a picture
+_SETS = {"train": ("training", "o", COLOURS[4]), "val": ("validation", "^", COLOURS[1])}
+_PLACES = {"left": 0.11, "right": 0.98, "top": 0.95, "bottom": 0.16, "hspace": 0.2}
+_LINES = (("0.45", ":"), (COLOURS[2], "-"), ("black", "--"))  # start, best, last
+
+
+@dataclass(frozen=True)
+class Points:
+    """The rows of a set, and what was predicted of them.
+
+    Args:
+        x: the inputs, (n, d).
+        y: the targets, (n,).
+        predictions: name of the parameters, such as `start`, to the predictions, (n,).
+    """
+
+    x: Numbers
+    y: Numbers
+    predictions: Mapping[str, Numbers]
+
+
+def fit_figure(
+    sets: Mapping[str, Points], judged: str, labels: Sequence[str] = ("x", "y")
+) -> Figure:
+    """Draw the data with the predictions above, and the residuals below.
+
+    Of one input the predictions are lines through the data, one for each of the parameters. Of
+    several the predictions with the judged parameters stand over the targets, with the diagonal on
+    which both are equal.
+
+    Args:
+        sets: `train`, and `val` where there is one.
+        judged: the name of the parameters whose residuals are drawn.
+        labels: what the input and the target are called.
+
+    Returns:
+        A figure of 800 by 700 pixels, with up to 2,000 rows of each set.
+
+    Raises:
+        UsageError: there is no row, or a prediction with the judged parameters is not finite.
+    """
+    shown = {name: _thinned(each) for name, each in sets.items() if len(each.y)}
+    if not shown or not all(_is_drawable(each.predictions[judged]) for each in shown.values()):
+        raise UsageError("there are no predictions that are finite")
+    figure = Figure(figsize=(8, 7), dpi=100)  # its places are given: a layout is drawn twice
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1), gridspec_kw=_PLACES)
+    one = next(iter(shown.values())).x.shape[1] == 1
+    draw = _draw_lines if one else _draw_over_targets
+    draw(top, shown, judged, labels)
+    _draw_residuals(bottom, shown, judged, one)
+    bottom.set_xlabel(labels[0] if one else f"true {labels[1]}", fontsize=11)
+    for axes in (top, bottom):
+        axes.grid(visible=True, color="0.9")
+        axes.set_axisbelow(True)
+    handles, _ = top.get_legend_handles_labels()
+    figure.legend(loc="lower center", ncols=min(3, len(handles)), frameon=False)
+    figure.align_ylabels()
+    return figure
+
+
+def _thinned(points: Points) -> Points:
+    step = -(-len(points.y) // _POINTS_UP_TO)
+    predictions = {name: each[::step] for name, each in points.predictions.items()}
+    return Points(points.x[::step], points.y[::step], predictions)
+
+
+def _is_drawable(values: Numbers) -> bool:
+    return bool((np.abs(values) < LARGEST).all())
+
+
+def _scatter(axes: Axes, name: str, x: Numbers, y: Numbers, label: str | None = None) -> None:
+    _, marker, colour = _SETS.get(name, (name, "s", COLOURS[3]))
+    (line,) = axes.plot(x, y, marker, color=colour, markersize=4.5, alpha=0.65, label=label)
+    line.set_rasterized(len(x) > _VECTORS_UP_TO)
+
+
+def _draw_lines(axes: Axes, sets: Mapping[str, Points], judged: str, labels: Sequence[str]) -> None:
+    for name, points in sets.items():
+        label = f"{_SETS.get(name, (name,))[0]} data, {len(points.y)} rows"
+        _scatter(axes, name, points.x[:, 0], points.y, label)
+    x = np.concatenate([each.x[:, 0] for each in sets.values()])
+    order = np.argsort(x)
+    for place, label in enumerate(next(iter(sets.values())).predictions):
+        y = np.concatenate([each.predictions[label] for each in sets.values()])
+        colour, dashes = _LINES[place % len(_LINES)]
+        if _is_drawable(y):
+            axes.plot(x[order], y[order], dashes, color=colour, linewidth=2, label=label)
+    axes.set_ylabel(labels[1], fontsize=11)
+    axes.set_title(f"{labels[1]} over {labels[0]}: the data, and what was fitted", fontsize=13)
+
+
+def _draw_over_targets(
+    axes: Axes, sets: Mapping[str, Points], judged: str, labels: Sequence[str]
+) -> None:
+    for name, points in sets.items():
+        label = f"{_SETS.get(name, (name,))[0]} data, {len(points.y)} rows"
+        _scatter(axes, name, points.y, points.predictions[judged], label)
+    every = np.concatenate([each.y for each in sets.values()])
+    ends = [every.min(), every.max()]
+    axes.plot(ends, ends, "-", color="black", linewidth=1.5, label="predicted = true")
+    axes.set_ylabel(f"predicted {labels[1]}", fontsize=11)
+    axes.set_title(f"Predicted over true {labels[1]}: {judged}", fontsize=13)
+
+
+def _draw_residuals(axes: Axes, sets: Mapping[str, Points], judged: str, one: bool) -> None:
+    for name, points in sets.items():
+        x = points.x[:, 0] if one else points.y
+        _scatter(axes, name, x, points.y - points.predictions[judged])
+    axes.axhline(0, color="black", linewidth=1)
+    axes.set_ylabel("true less predicted", fontsize=11)
+    axes.set_title(f"Residuals: {judged}", fontsize=11)

@@ -1,0 +1,59 @@
+"""The figure of a fit: which points and lines are in it."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from descentlab.drawing.fit import Points, fit_figure
+from descentlab.errors import UsageError
+
+X = np.array([[3.0], [1.0], [2.0]])
+Y = np.array([6.0, 2.5, 4.0])
+LINE = {"start": 0 * Y, "best, epoch 2": 2 * X[:, 0], "last": 1.9 * X[:, 0]}
+
+
+def lines(axes):
+    return {line.get_label(): np.stack(line.get_data()) for line in axes.get_lines()}
+
+
+def test_of_one_input_lines_go_through_the_data():
+    held = Points(X[:1] + 1, Y[:1], {name: y[:1] + 2 for name, y in LINE.items()})
+    figure = fit_figure(
+        {"train": Points(X, Y, LINE), "val": held}, "best, epoch 2", ("size", "price")
+    )
+    top, bottom = figure.axes
+    drawn = lines(top)
+    assert_array_equal(drawn["training data, 3 rows"], [X[:, 0], Y])
+    assert_array_equal(drawn["validation data, 1 rows"], [[4], [6]])
+    assert_array_equal(drawn["best, epoch 2"], [[1, 2, 3, 4], [2, 4, 6, 8]])  # in order of x
+    assert_array_equal(drawn["start"][1], [0, 0, 0, 2])
+    first, second = bottom.get_lines()[:2]
+    assert_array_equal(first.get_ydata(), Y - LINE["best, epoch 2"])
+    assert_array_equal(second.get_ydata(), [6 - 8])
+    assert (bottom.get_xlabel(), top.get_ylabel()) == ("size", "price")
+
+
+def test_of_several_inputs_predictions_stand_over_targets():
+    points = Points(np.hstack([X, X]), Y, LINE)
+    figure = fit_figure({"train": points}, "last")
+    top, bottom = figure.axes
+    drawn = lines(top)
+    assert_array_equal(drawn["training data, 3 rows"], [Y, LINE["last"]])
+    assert_array_equal(drawn["predicted = true"], [[2.5, 6], [2.5, 6]])
+    assert_array_equal(bottom.get_lines()[0].get_data(), [Y, Y - LINE["last"]])
+    assert "last" in top.get_title()
+    assert bottom.get_xlabel() == "true y"
+
+
+def test_lines_that_are_not_finite_are_left_out():
+    figure = fit_figure({"train": Points(X, Y, {**LINE, "last": Y * np.inf})}, "best, epoch 2")
+    assert "last" not in lines(figure.axes[0])
+    assert "start" in lines(figure.axes[0])
+    with pytest.raises(UsageError, match="finite"):
+        fit_figure({"train": Points(X, Y, {"last": Y * np.nan})}, "last")
+
+
+def test_of_many_rows_some_are_drawn():
+    x = np.arange(9_000.0)
+    figure = fit_figure({"train": Points(x[:, None], x, {"last": x})}, "last")
+    assert_array_equal(figure.axes[0].get_lines()[0].get_xdata(), x[::5])
