@@ -15,11 +15,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
 from .problems import Parameters, Problem
+
+Values = NDArray[np.floating[Any]]
 
 #: makes an optimizer of parameters, or of groups of them
 Make = Callable[[Iterable[Any]], Optimizer]
@@ -142,20 +146,28 @@ class Stepper:
         """The names of its hyperparameters."""
         return set(self.optimizer.param_groups[0])
 
+    def flat(self) -> Values:
+        """Return all its parameters as one array."""
+        return np.concatenate([each.detach().numpy().ravel() for each in self.parameters])
+
     def gradients(self, step: int) -> list[Tensor | None]:
         """Return the gradients at its parameters, as the problem feeds them at a step."""
         return self.problem.gradients(self.parameters, step)
 
     def step(self, step: int, gradients: Sequence[Tensor | None]) -> None:
         """Take one step with copies of some gradients."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = None if gradient is None else gradient.clone()
+        if not self._with_closure:
+            self.optimizer.step()
+            return
 
         def feed() -> float:
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
                 parameter.grad = None if gradient is None else gradient.clone()
             return 0.0
 
-        feed()
-        self.optimizer.step(feed) if self._with_closure else self.optimizer.step()
+        self.optimizer.step(feed)
 
     def change(self, step: int, keys: set[str]) -> None:
         """Change hyperparameters that both optimizers have, where the problem does that."""
@@ -180,18 +192,22 @@ def _compare(
     ours: Stepper, theirs: Stepper, keys: set[str], problem: str, dtype: str, steps: int
 ) -> Outcome:
     """Step both until their parameters differ."""
-    allowance = _Allowance(theirs.parameters)
+    allowance = _Allowance(theirs)
     largest, state = 0.0, None
     for step in range(1, steps + 1):
         gradients = theirs.gradients(step)
         for each in (ours, theirs):
             each.change(step, keys)
         theirs.step(step, gradients)
-        if not all(bool(each.isfinite().all()) for each in theirs.parameters):
+        expected = theirs.flat()
+        if not np.isfinite(expected).all():
             return Outcome(problem, dtype, step - 1, largest, state=state)
         ours.step(step, gradients)
-        allowed = allowance.after(step, theirs.parameters)
+        allowance.take(expected)
         state = state or _in_state(ours, theirs, step)
+        if np.array_equal(ours.flat(), expected):
+            continue
+        allowed = allowance.after(step)
         found, size = _in_parameters(ours.parameters, theirs.parameters, allowed, step)
         largest = max(largest, size)
         if found:
@@ -202,19 +218,31 @@ def _compare(
 class _Allowance:
     """How much rounding may make of each parameter, from the path of the reference."""
 
-    def __init__(self, start: Parameters) -> None:
-        self._last = [each.detach().clone() for each in start]
-        self._reach = [_top(each) for each in start]
-        self._way = [0.0 for _ in start]
+    def __init__(self, reference: Stepper) -> None:
+        sizes = [each.numel() for each in reference.parameters]
+        self._spacing = 4 * torch.finfo(reference.parameters[0].dtype).eps
+        self._last = reference.flat()
+        self._filled = [index for index, size in enumerate(sizes) if size]
+        self._starts = np.cumsum([0, *sizes[:-1]])[self._filled]
+        self._of = [0.0] * len(sizes)
+        self._reach, self._way = self._tops(self._last), np.zeros(len(self._filled))
 
-    def after(self, step: int, parameters: Parameters) -> list[float]:
-        for index, each in enumerate(parameters):
-            now = each.detach()
-            self._reach[index] = max(self._reach[index], _top(now))
-            self._way[index] += _top(now - self._last[index])
-            self._last[index].copy_(now)
-        spacing = 4 * torch.finfo(parameters[0].dtype).eps * (step + 8)
-        return [spacing * (a + b) for a, b in zip(self._reach, self._way, strict=True)]
+    def _tops(self, values: Values) -> Values:
+        """Return the largest magnitude in each parameter that has entries."""
+        tops: Values = np.maximum.reduceat(np.abs(values), self._starts)
+        return tops
+
+    def take(self, values: Values) -> None:
+        """Take where the reference is after its next step."""
+        self._reach = np.maximum(self._reach, self._tops(values))
+        self._way = self._way + self._tops(values - self._last)
+        self._last = values
+
+    def after(self, step: int) -> list[float]:
+        """Return what is allowed of each parameter after a number of steps."""
+        for index, most in zip(self._filled, self._reach + self._way, strict=True):
+            self._of[index] = self._spacing * (step + 8) * float(most)
+        return self._of
 
 
 def _top(values: Tensor) -> float:
@@ -238,7 +266,9 @@ def _in_state(ours: Stepper, theirs: Stepper, step: int) -> Difference | None:
     """Return the first state that both keep under one name and that differs."""
     for index, (one, other) in enumerate(zip(ours.parameters, theirs.parameters, strict=True)):
         mine, kept = ours.optimizer.state.get(one, {}), theirs.optimizer.state.get(other, {})
-        for name in sorted(mine.keys() & kept.keys(), key=str):
+        for name in mine:
+            if name not in kept:
+                continue
             values = mine[name], kept[name]
             if all(isinstance(each, Tensor) for each in values) and _same(*values):
                 continue

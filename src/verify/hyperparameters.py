@@ -107,7 +107,7 @@ def _path(make: Callable[..., Optimizer], given: Changes, changes: Changes) -> l
     gradients[_STEPS // 2 :] *= 0.1  # where gradients get smaller, the largest is another
     start = torch.randn((3, 2), generator=draw, dtype=torch.float64)
     try:
-        stepper = Stepper(made, Problem("", (start,), lambda p: p[0].sum()), torch.float64, _STEPS)
+        stepper = Stepper(made, Problem("", (start,), lambda p: p), torch.float64, _STEPS)
         path = []
         for step, gradient in enumerate(gradients):
             stepper.step(step + 1, [gradient])

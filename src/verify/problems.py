@@ -1,9 +1,15 @@
-"""The problems on which two optimizers are compared: where they start, and what they are fed."""
+"""The problems on which two optimizers are compared: where they start, and what they are fed.
+
+Gradients are written out for NumPy: with tensors as small as these, automatic differentiation would
+take longer than the optimizers that are looked at.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 #: gradients are shortened to this norm, so that no learning rate makes a path overflow
@@ -12,16 +18,19 @@ LONGEST_GRADIENT = 10.0
 CONDITIONS = (1e0, 1e2, 1e4, 1e6)
 
 Parameters = Sequence[Tensor]
+Array = NDArray[np.float64]
+#: the gradient of a loss at some parameters, one array for each
+Slopes = Callable[[list[Array]], list[Array]]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A loss over some parameters, and how its gradients and hyperparameters come.
+    """A loss over some parameters, by its gradient, and how it and hyperparameters come.
 
     Attributes:
         name: as a report says it.
         start: the parameters at the start, float64.
-        loss: of the parameters, in their precision.
+        slopes: the gradient at some parameters, in float64 whatever their precision.
         groups: whether each parameter is a group of its own, with a learning rate of its own.
         changes: whether lr, momentum and decay change during the run.
         factor: what the gradients are multiplied by at a step (from 1).
@@ -31,7 +40,7 @@ class Problem:
 
     name: str
     start: tuple[Tensor, ...]
-    loss: Callable[[Parameters], Tensor]
+    slopes: Slopes
     groups: bool = False
     changes: bool = False
     factor: Callable[[int], float] = lambda step: 1.0
@@ -44,15 +53,16 @@ class Problem:
         Returns:
             One for each parameter; None where it is missing.
         """
-        points = [point.detach().requires_grad_() for point in at]
-        found = torch.autograd.grad(self.loss(points), points)
-        norm = torch.stack([each.norm() for each in found]).norm().item()
+        found = self.slopes([each.detach().numpy().astype(np.float64) for each in at])
+        norm = sum(float((each * each).sum()) for each in found) ** 0.5
         factor = self.factor(step) * min(1.0, LONGEST_GRADIENT / norm if norm > 0 else 1.0)
-        fed = [each * factor for each in found]
-        return [
-            None if self.missing(index, step) else each.to_sparse() if self.sparse else each
-            for index, each in enumerate(fed)
+        fed = [
+            torch.from_numpy(np.asarray(each * factor)).to(parameter.dtype)
+            for each, parameter in zip(found, at, strict=True)
         ]
+        if self.sparse:
+            return [each.to_sparse() for each in fed]
+        return [None if self.missing(index, step) else each for index, each in enumerate(fed)]
 
 
 def problems(seed: int = 0) -> list[Problem]:
@@ -62,26 +72,21 @@ def problems(seed: int = 0) -> list[Problem]:
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    quadratics = [_quadratic(condition, draw) for condition in CONDITIONS]
+    quadratics = _quadratics(draw)
     net, parts = _net(draw), (draw(3), draw(2, 2))
-    x, y = draw(20, 4), draw(20)
-
-    def regression(p: Parameters) -> Tensor:
-        return (x.to(p[0]) @ p[0] + p[1] - y.to(p[0])).square().mean()
-
-    regressed = (draw(4), draw())
+    regression = _regression(draw)
     table, rows = draw(6, 3), draw(6, 3)
     return [
-        *quadratics,
+        quadratics,
         Problem("Rosenbrock", (_at(-1.2, 1.0),), _rosenbrock),
         Problem("Beale", (_at(1.0, 1.0),), _beale),
         Problem("Himmelblau", (_at(-1.0, 2.0),), _himmelblau),
-        Problem("regression", regressed, regression),
+        regression,
         net,
         Problem("gradients near 1e-8", parts, _bowl, factor=lambda step: 1e-8),
         Problem("zero gradients", parts, _bowl, factor=lambda step: float(step % 7 > 3)),
         Problem("missing gradients", parts, _bowl, missing=lambda i, step: (step + i) % 3 == 0),
-        Problem("gradients with few entries", (table,), lambda p: _bowl([p[0][: len(p[0]) // 2]])),
+        Problem("gradients with few entries", (table,), _half_a_bowl),
         Problem("sparse gradients", (rows,), _bowl, sparse=True),
         Problem("hyperparameters that change", parts, _bowl, changes=True),
         Problem("several groups", parts, _bowl, groups=True),
@@ -94,46 +99,76 @@ def _at(*numbers: float) -> Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 
 
-def _quadratic(condition: float, draw: Callable[..., Tensor]) -> Problem:
-    curvature = torch.logspace(0, -torch.tensor(condition).log10().item(), 5, dtype=torch.float64)
+def _quadratics(draw: Callable[..., Tensor]) -> Problem:
+    r"""Return :math:`\sum_i \lambda_i x_i^2 / 2`, one parameter for each condition number.
 
-    def loss(p: Parameters) -> Tensor:
-        return (curvature.to(p[0]) * p[0].square()).sum() / 2
+    The eigenvalues go from 1 down to 1 / condition.
+    """
+    curvatures = [np.logspace(0, -np.log10(condition), 5) for condition in CONDITIONS]
+    return Problem(
+        f"quadratics of condition {CONDITIONS[0]:g} to {CONDITIONS[-1]:g}",
+        tuple(draw(5) for _ in CONDITIONS),
+        lambda p: [curvature * each for curvature, each in zip(curvatures, p, strict=True)],
+    )
 
-    return Problem(f"quadratic of condition {condition:g}", (draw(5),), loss)
+
+def _regression(draw: Callable[..., Tensor]) -> Problem:
+    """Return the mean square of X w + b - y."""
+    x, y = draw(20, 4).numpy(), draw(20).numpy()
+
+    def slopes(p: list[Array]) -> list[Array]:
+        off = 2 * (x @ p[0] + p[1] - y) / len(y)
+        return [x.T @ off, off.sum()]
+
+    return Problem("regression", (draw(4), draw()), slopes)
 
 
 def _net(draw: Callable[..., Tensor]) -> Problem:
-    x, y = draw(16, 3), draw(16, 2)
+    """Return the mean square of tanh(X A + a) B + b - Y."""
+    x, y = draw(16, 3).numpy(), draw(16, 2).numpy()
 
-    def loss(p: Parameters) -> Tensor:
-        hidden = torch.tanh(x.to(p[0]) @ p[0] + p[1])
-        return (hidden @ p[2] + p[3] - y.to(p[0])).square().mean()
+    def slopes(p: list[Array]) -> list[Array]:
+        hidden = np.tanh(x @ p[0] + p[1])
+        off = 2 * (hidden @ p[2] + p[3] - y) / y.size
+        back = (off @ p[2].T) * (1 - hidden**2)
+        return [x.T @ back, back.sum(0), hidden.T @ off, off.sum(0)]
 
-    return Problem("two-layer net", (draw(3, 4), draw(4), draw(4, 2), draw(2)), loss)
-
-
-def _bowl(p: Parameters) -> Tensor:
-    """Return a sum over the parameters that is curved differently from entry to entry."""
-    terms = []
-    for each in p:
-        flat = each.reshape(-1)
-        slope = torch.arange(1, flat.numel() + 1, dtype=flat.dtype, device=flat.device)
-        terms.append((slope * (flat - 1).square() / flat.numel() if len(flat) else flat).sum())
-    return torch.stack(terms).sum()
+    return Problem("two-layer net", (draw(3, 4), draw(4), draw(4, 2), draw(2)), slopes)
 
 
-def _rosenbrock(p: Parameters) -> Tensor:
+def _bowl(p: list[Array]) -> list[Array]:
+    """Return the gradient of a mean of k (x_k - 1)^2 over the entries of each parameter."""
+    return [
+        2 * (each - 1) * np.arange(1, each.size + 1).reshape(each.shape) / max(each.size, 1)
+        for each in p
+    ]
+
+
+def _half_a_bowl(p: list[Array]) -> list[Array]:
+    """Return the gradient of a bowl of the first half of the rows."""
+    slopes, half = np.zeros_like(p[0]), len(p[0]) // 2
+    slopes[:half] = _bowl([p[0][:half]])[0]
+    return [slopes]
+
+
+def _rosenbrock(p: list[Array]) -> list[Array]:
+    """Return the gradient of (1 - x)^2 + 100 (y - x^2)^2."""
     x, y = p[0]
-    return torch.add((1 - x) ** 2, 100 * (y - x**2) ** 2)
+    along_y = 200 * (y - x * x)
+    return [np.array([2 * (x - 1) - 2 * x * along_y, along_y])]
 
 
-def _beale(p: Parameters) -> Tensor:
+def _beale(p: list[Array]) -> list[Array]:
+    """Return the gradient of the sum of (c_k - x + x y^k)^2, with c = 1.5, 2.25, 2.625."""
     x, y = p[0]
-    terms = (1.5 - x + x * y, 2.25 - x + x * y**2, 2.625 - x + x * y**3)
-    return torch.stack(terms).square().sum()
+    off = [c - x + x * y**k for k, c in enumerate((1.5, 2.25, 2.625), 1)]
+    along_x = sum(2 * each * (y**k - 1) for k, each in enumerate(off, 1))
+    along_y = sum(2 * each * x * k * y ** (k - 1) for k, each in enumerate(off, 1))
+    return [np.array([along_x, along_y])]
 
 
-def _himmelblau(p: Parameters) -> Tensor:
+def _himmelblau(p: list[Array]) -> list[Array]:
+    """Return the gradient of (x^2 + y - 11)^2 + (x + y^2 - 7)^2."""
     x, y = p[0]
-    return torch.add((x**2 + y - 11) ** 2, (x + y**2 - 7) ** 2)
+    one, other = x * x + y - 11, x + y * y - 7
+    return [np.array([4 * x * one + 2 * other, 2 * one + 4 * y * other])]

@@ -137,7 +137,7 @@ def _stepped(
     values: Mapping[str, NDArray[np.float64]],
 ) -> NDArray[np.float64]:
     """Return the parameters over a run, as far as they are finite."""
-    recorded = Problem("recorded gradients", (torch.from_numpy(start),), lambda p: p[0].sum())
+    recorded = Problem("recorded gradients", (torch.from_numpy(start),), lambda p: p)
     stepper = Stepper(make, recorded, torch.float64, len(gradients))
     parameters = [start]
     for step, gradient in enumerate(gradients):
