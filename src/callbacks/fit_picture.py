@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
@@ -92,6 +92,8 @@ class FitPicture(Instrument):
             show_image(
                 trainer, "figure/fit", save_figure(figure, folder / "fit"), trainer.global_step
             )
+        except FloatingPointError as error:  # of a run that diverged, which says so itself
+            rank_zero_info(f"The fit was not drawn: {error}")
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The fit was not drawn: {error}")
 

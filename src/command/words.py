@@ -20,19 +20,13 @@ COMMANDS = ("fit", *EVALUATIONS)
 #: what an evaluation takes from the `trainer` of a config, where it is a plain value
 TRAINER_KEYS = ("accelerator", "devices", "precision")
 
-#: what an evaluation does not make: keys of a config, and of a descentlab module in it
-FIT_KEYS = (
-    *(
-        "batch_loss",
-        "learning_curves",
-        "trajectory",
-        "fit_picture",
-        "graph_export",
-        "accelerator_timer",
-        "progress",
-    ),
-    *("best_parameters", "summary", "test_after_fit", "ckpt_path", "resume", "weights_only"),
+#: keys of a config that are for a fit alone: those of an instrument, and others
+FOR_FIT = (
+    *("batch_loss", "learning_curves", "trajectory", "fit_picture", "graph_export"),
+    *("accelerator_timer", "progress", "best_parameters", "summary", "test_after_fit"),
 )
+#: what an evaluation of a run does not make: keys of a config, and of a descentlab module in it
+FIT_KEYS = (*FOR_FIT, "ckpt_path", "resume", "weights_only")
 DESCENT_KEYS = ("optimizer", "lr_scheduler")
 
 
@@ -64,12 +58,23 @@ def expand(words: list[str]) -> tuple[list[str], list[Path]]:
         flag, value, taken = flag_at(words, index)
         if flag in ("--config", "-c") and value:
             paths.append(find(value))
-            expanded += [flag, for_evaluation(paths[-1]) if reduced else str(paths[-1])]
+            expanded += [flag, _given(paths[-1], evaluates, reduced)]
             index += taken
         else:
             expanded.append(words[index])
             index += 1
     return expanded, paths
+
+
+def _given(path: Path, evaluates: bool, reduced: bool) -> str:
+    """Return what is parsed of a config: its path, or as YAML the part that serves the command."""
+    if reduced:
+        return for_evaluation(path)
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if evaluates else None
+    if not isinstance(content, Mapping) or not content.keys() & set(FOR_FIT):
+        return str(path)
+    kept = {key: value for key, value in content.items() if key not in FOR_FIT}
+    return yaml.safe_dump(kept, sort_keys=False)
 
 
 def _refuse_options_before_their_class(words: list[str]) -> None:

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..errors import UsageError
 from .axes import COLOURS, LARGEST
 
 Numbers = NDArray[np.float64]
@@ -53,11 +52,12 @@ def fit_figure(
         A figure of 800 by 700 pixels, with up to 2,000 rows of each set.
 
     Raises:
-        UsageError: there is no row, or a prediction with the judged parameters is not finite.
+        FloatingPointError: there is no row, or a prediction with the judged parameters is
+            not finite.
     """
     shown = {name: _thinned(each) for name, each in sets.items() if len(each.y)}
     if not shown or not all(_is_drawable(each.predictions[judged]) for each in shown.values()):
-        raise UsageError("there are no predictions that are finite")
+        raise FloatingPointError("there are no predictions that are finite")
     figure = Figure(figsize=(8, 7), dpi=100)  # its places are given: a layout is drawn twice
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1), gridspec_kw=_PLACES)
     one = next(iter(shown.values())).x.shape[1] == 1

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import UsageError
 from .files import replacing, write_whole
 from .folder import Run, parameter_values
-from .parameter_history import read_history
+from .parameter_history import KEPT_ELSEWHERE, read_history
 from .reading import ADVICE, loading, read_checkpoint, read_plain
 
 EVALUATIONS = ("validate", "test", "predict")
@@ -88,7 +88,13 @@ class Evaluation:
             for name, path in found.items()
         }
         if kept is not None:
-            self.module.load_state_dict(kept, strict=False)
+            try:
+                self.module.load_state_dict(kept, strict=False)
+            except RuntimeError as error:
+                history = run.checkpoints / "parameters.pt"
+                raise UsageError(
+                    f"{history} does not fit the configured model: {KEPT_ELSEWHERE}"
+                ) from error
             columns[f"epoch {epoch}"] = {"epoch": epoch, **self._loop(None)}
         try:
             return self._report(columns, run.folder)

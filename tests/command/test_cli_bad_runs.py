@@ -117,6 +117,7 @@ def test_a_checkpoint_of_other_columns_is_refused(refused, finished):
         (("--run", RUN, "--epoch", "one"), "--epoch one: give a whole number"),
         (("--run", RUN, "--run", "nowhere"), "--run nowhere: there is no run"),
         (("--config", "linear_regression/split.yaml"), "give --run DIR (the folder of a run) or"),
+        (("--config", "two_layer_net.yaml"), "give --run DIR (the folder of a run) or"),
     ],
 )
 def test_a_run_that_is_none_is_named(refused, kind, words, says):
@@ -174,7 +175,7 @@ def test_results_that_cannot_be_written_are_said_so(refused, monkeypatch):
     def closed(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.write_text", closed)
+    monkeypatch.setattr("pathlib.Path.replace", closed)
     message = refused("test", "--run", RUN)
     assert "the results cannot be written there (Permission denied)" in message
 

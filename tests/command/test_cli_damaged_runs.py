@@ -36,6 +36,7 @@ DAMAGES = {
     "tensor": lambda path: torch.save(torch.ones(3), path),
     "numbers": lambda path: torch.save({"epoch": torch.arange(2), "slope": 5}, path),
     "one": lambda path: torch.save({"epoch": 1, "slope": torch.ones(2)}, path),
+    "shape": lambda path: torch.save({"epoch": torch.arange(2), "slope": torch.ones(2, 7)}, path),
     "folder": folder,
 }
 CHECKPOINT_DAMAGES = {
@@ -63,7 +64,7 @@ def damaged(finished, tmp_path, monkeypatch):
 CASES = [
     *(("checkpoints/best.ckpt", damage) for damage in ("half", "null", "folder")),
     *(("checkpoints/last.ckpt", damage) for damage in ("text", "kinds", "states", "version")),
-    *(("checkpoints/parameters.pt", damage) for damage in ("half", "numbers", "one")),
+    *(("checkpoints/parameters.pt", damage) for damage in ("half", "numbers", "one", "shape")),
     *(("split.pt", damage) for damage in ("empty", "tensor")),
     ("config.yaml", "text"),
     ("metrics.csv", "bytes"),

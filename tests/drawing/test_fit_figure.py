@@ -5,7 +5,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from descentlab.drawing.fit import Points, fit_figure
-from descentlab.errors import UsageError
 
 X = np.array([[3.0], [1.0], [2.0]])
 Y = np.array([6.0, 2.5, 4.0])
@@ -49,7 +48,7 @@ def test_lines_that_are_not_finite_are_left_out():
     figure = fit_figure({"train": Points(X, Y, {**LINE, "last": Y * np.inf})}, "best, epoch 2")
     assert "last" not in lines(figure.axes[0])
     assert "start" in lines(figure.axes[0])
-    with pytest.raises(UsageError, match="finite"):
+    with pytest.raises(FloatingPointError, match="finite"):
         fit_figure({"train": Points(X, Y, {"last": Y * np.nan})}, "last")
 
 

@@ -49,7 +49,7 @@ def test_a_hook_of_all_optimizers_listens():
 
 def test_a_profiler_listens_and_sees_the_step():
     optimizer = rule()
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         assert step_has_listeners(optimizer)
         optimizer.step()
     names = {event.name for event in profile.events()}

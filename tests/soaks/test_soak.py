@@ -125,7 +125,8 @@ def test_a_right_answer_is_none():
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 def test_a_short_soak_finds_nothing(tmp_path):
-    words = ("--minutes", "5", "--seed", "5", "--kinds", "kills", "fuzz", "--cases", *"1234")
+    words = ("--minutes", "5", "--seed", "5", "--kinds", "kills", "fuzz", "--cases")
+    words += ("2", "13", "21", "43")  # SIGKILL at a moment and before a write, of two kinds
     found = subprocess.run(
         [sys.executable, str(ROOT / "scripts/soak.py"), *words],
         cwd=tmp_path,
