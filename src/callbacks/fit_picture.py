@@ -21,7 +21,7 @@ from ..runs.folder import run_to_write, show_image
 from .best_parameters import BestParameters
 from .fresh_metrics import is_new
 from .instrument import Instrument
-from .whole_sets import batches_of, why_no_sets
+from .whole_sets import batches_of, load_sets, why_no_sets
 
 LARGEST = 100_000  # parameters, of which those of the start are kept too
 
@@ -36,10 +36,11 @@ class FitPicture(Instrument):
     the module's validation loaders, which hold the training set under the name `train` and the
     validation set, if there is one, under `val`, in batches (x, y) of shapes (n, d) and (n,). The
     best parameters are those of a `BestParameters` among the callbacks. Drawn when the fit ends,
-    also by an exception. A module of another kind is left without a picture, with a warning.
+    also by an exception; a run that goes on with nothing left to train has the last ones alone. A module of another kind is left without a picture, with a warning.
     """
 
     def __init__(self) -> None:
+        self._trains = False
         self._begin()
 
     def _begin(self) -> None:
@@ -51,8 +52,16 @@ class FitPicture(Instrument):
         if stage == "fit" and is_new(trainer):
             self._begin()
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a fit."""
+        self._trains = False
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the parameters before the first update, and find the place of the figure."""
+        self._trains = True
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reason = why_no_sets(trainer)
         if reason is not None:
             rank_zero_warn(f"No fit is drawn of {type(pl_module).__name__}: {reason}.")
@@ -65,7 +74,10 @@ class FitPicture(Instrument):
             }
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the figure."""
+        """Draw the figure, also of a run that was stopped after its last update."""
+        if not self._trains and trainer.global_step > 0:
+            load_sets(trainer)
+            self._look(trainer, pl_module)
         self._draw(trainer, pl_module)
 
     def on_exception(

@@ -18,7 +18,7 @@ from ..drawing.curves import save_figure
 from ..runs.folder import run_to_write, show_image
 from .fresh_metrics import is_new
 from .instrument import Instrument
-from .whole_sets import batches_of, why_no_sets
+from .whole_sets import batches_of, load_sets, why_no_sets
 
 LARGEST = 1_000  # parameters
 _FAR = 1e100  # beyond it the arithmetic of the axes overflows
@@ -48,6 +48,7 @@ class Trajectory(Instrument):
     """
 
     def __init__(self) -> None:
+        self._trains = False
         self._begin()
 
     def _begin(self) -> None:
@@ -60,8 +61,16 @@ class Trajectory(Instrument):
         if stage == "fit" and is_new(trainer):
             self._begin()
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a fit."""
+        self._trains = False
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the parameters before the first update, and find the place of the figure."""
+        self._trains = True
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reason = _unfit(trainer, pl_module)
         if reason is not None:
             rank_zero_warn(f"No path is drawn of {type(pl_module).__name__}: {reason}.")
@@ -85,7 +94,10 @@ class Trajectory(Instrument):
         self._points.append(torch.cat(flat).to("cpu", torch.float64))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the figure."""
+        """Draw the figure, also of a run that was stopped after its last update."""
+        if not self._trains and trainer.global_step > 0:
+            load_sets(trainer)
+            self._look(trainer, pl_module)
         self._draw(trainer, pl_module)
 
     def on_exception(

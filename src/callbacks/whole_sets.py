@@ -15,6 +15,12 @@ def why_no_sets(trainer: Trainer) -> str | None:
     return None
 
 
+def load_sets(trainer: Trainer) -> None:
+    """Make the validation loaders of a fit that had nothing left to train, and so made none."""
+    if trainer.val_dataloaders is None:
+        trainer.fit_loop.epoch_loop.val_loop.setup_data()
+
+
 def batches_of(trainer: Trainer, pl_module: LightningModule, name: str) -> list[Any]:
     """Return the batches of a set by its name in the validation loaders, as a step gets them."""
     loaders: Any = trainer.val_dataloaders
