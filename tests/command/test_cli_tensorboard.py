@@ -32,7 +32,7 @@ def test_the_tags_are_these(events):
         *("loss/train", "loss/val", "loss/batch", "mse/val", "r2/val", "best/loss"),
     }
     assert set(events.Tags()["images"]) == {
-        *("figure/batch_losses", "figure/epoch_losses", "graph/loss"),
+        *("figure/batch_losses", "figure/epoch_losses", "figure/fit", "graph/loss"),
     }
 
 
