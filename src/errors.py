@@ -1,4 +1,7 @@
-"""The two ways in which a command ends badly, other than by a bug."""
+"""The two ways in which a command ends badly, other than by a bug, and a parser that ends so."""
+
+import argparse
+from typing import NoReturn
 
 
 class UsageError(ValueError):
@@ -10,3 +13,15 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """A run that was asked for rightly could not be completed. Exit status 1."""
+
+
+class ShortParser(argparse.ArgumentParser):
+    """A parser of words that says what is wrong with them in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the words.
+
+        Raises:
+            UsageError: always, with the message.
+        """
+        raise UsageError(f"{message}: see `{self.prog} --help`")

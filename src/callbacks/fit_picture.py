@@ -2,33 +2,28 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Module
 
-from ..drawing.curves import save_figure
 from ..drawing.fit import Points, fit_figure
 from ..errors import UsageError
-from ..runs.folder import run_to_write, show_image
 from .best_parameters import BestParameters
-from .fresh_metrics import is_new
-from .instrument import Instrument
-from .whole_sets import batches_of, load_sets, why_no_sets
+from .whole_sets import PictureOfWholeSets, batches_of, why_no_sets
 
 LARGEST = 100_000  # parameters, of which those of the start are kept too
 
 Values = dict[str, Tensor]
 
 
-class FitPicture(Instrument):
+class FitPicture(PictureOfWholeSets):
     """Draw `figures/fit`: data, predictions and residuals, as PNG, SVG and in TensorBoard.
 
     Of one input: the lines before the first update, with the best parameters and with the last
@@ -40,52 +35,19 @@ class FitPicture(Instrument):
     module of another kind is left without a picture, with a warning.
     """
 
-    def __init__(self) -> None:
-        self._trains = False
-        self._begin()
+    picture = "fit"
 
     def _begin(self) -> None:
         self._start: Values = {}
-        self._folder: Path | None = None
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Begin anew, unless the trainer goes on."""
-        if stage == "fit" and is_new(trainer):
-            self._begin()
+    def _why_not(self, trainer: Trainer, pl_module: LightningModule) -> str | None:
+        return why_no_sets(trainer)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a fit."""
-        self._trains = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the parameters before the first update, and find the place of the figure."""
-        self._trains = True
-        self._look(trainer, pl_module)
-
-    def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        reason = why_no_sets(trainer)
-        if reason is not None:
-            rank_zero_warn(f"No fit is drawn of {type(pl_module).__name__}: {reason}.")
-            return
-        run = run_to_write(trainer)
-        self._folder = run.figures if run is not None else None
+    def _take_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.global_step == 0 and sum(p.numel() for p in pl_module.parameters()) <= LARGEST:
             self._start = {
                 name: p.detach().to("cpu", copy=True) for name, p in pl_module.named_parameters()
             }
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the figure, also of a run that was stopped after its last update."""
-        if not self._trains and trainer.global_step > 0:
-            load_sets(trainer)
-            self._look(trainer, pl_module)
-        self._draw(trainer, pl_module)
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Draw the figure of a run that ends before its time."""
-        self._draw(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the parameters before the first update."""
@@ -95,20 +57,9 @@ class FitPicture(Instrument):
         """Take them from an earlier run."""
         self._start = dict(state_dict["start"])
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder, self._folder = self._folder, None
-        if folder is None:
-            return
-        try:
-            labels = getattr(trainer.datamodule, "labels", ("x", "y"))  # type: ignore[attr-defined]  # set outside its __init__
-            figure = fit_figure(*self._predicted(trainer, pl_module), labels)
-            show_image(
-                trainer, "figure/fit", save_figure(figure, folder / "fit"), trainer.global_step
-            )
-        except FloatingPointError as error:  # of a run that diverged, which says so itself
-            rank_zero_info(f"The fit was not drawn: {error}")
-        except Exception as error:  # a picture is never worth a run
-            rank_zero_warn(f"The fit was not drawn: {error}")
+    def _figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure:
+        labels = getattr(trainer.datamodule, "labels", ("x", "y"))  # type: ignore[attr-defined]  # set outside its __init__
+        return fit_figure(*self._predicted(trainer, pl_module), labels)
 
     def _predicted(
         self, trainer: Trainer, pl_module: LightningModule

@@ -1,12 +1,11 @@
 """Picture of a descent: the path of the parameters over the loss."""
 
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
@@ -14,11 +13,7 @@ from torch.nn import Module
 
 from ..datamodules.processes import batch_rows
 from ..drawing import trajectory
-from ..drawing.curves import save_figure
-from ..runs.folder import run_to_write, show_image
-from .fresh_metrics import is_new
-from .instrument import Instrument
-from .whole_sets import batches_of, load_sets, why_no_sets
+from .whole_sets import PictureOfWholeSets, batches_of, why_no_sets
 
 LARGEST = 1_000  # parameters
 _FAR = 1e100  # beyond it the arithmetic of the axes overflows
@@ -37,7 +32,7 @@ class HasLoss(Protocol):
         ...
 
 
-class Trajectory(Instrument):
+class Trajectory(PictureOfWholeSets):
     """Draw `figures/trajectory`: the path over the loss, as PNG, SVG and in TensorBoard.
 
     The path goes through the parameters before the first update and after every epoch, of up to
@@ -47,36 +42,23 @@ class Trajectory(Instrument):
     picture, with a warning.
     """
 
-    def __init__(self) -> None:
-        self._trains = False
-        self._begin()
+    picture = "trajectory"
 
     def _begin(self) -> None:
         self._points: list[Tensor] = []
         self._updates: list[int] = []
-        self._folder: Path | None = None
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Begin anew, unless the trainer goes on."""
-        if stage == "fit" and is_new(trainer):
-            self._begin()
+    def _why_not(self, trainer: Trainer, pl_module: LightningModule) -> str | None:
+        parameters = list(pl_module.parameters())
+        if not isinstance(pl_module, HasLoss):
+            return "it has no loss(batch) and minimiser(batch), as a DescentModule has"
+        if not parameters or sum(p.numel() for p in parameters) > LARGEST:
+            return f"it has not 1 to {LARGEST:,} parameters"
+        if not all(p.is_floating_point() for p in parameters):
+            return "its parameters are not real numbers"
+        return why_no_sets(trainer)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a fit."""
-        self._trains = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the parameters before the first update, and find the place of the figure."""
-        self._trains = True
-        self._look(trainer, pl_module)
-
-    def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        reason = _unfit(trainer, pl_module)
-        if reason is not None:
-            rank_zero_warn(f"No path is drawn of {type(pl_module).__name__}: {reason}.")
-            return
-        run = run_to_write(trainer)
-        self._folder = run.figures if run is not None else None
+    def _take_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self._points:
             self._take(trainer, pl_module)
 
@@ -93,19 +75,6 @@ class Trajectory(Instrument):
         flat = [p.detach().reshape(-1) for p in pl_module.parameters()]
         self._points.append(torch.cat(flat).to("cpu", torch.float64))
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the figure, also of a run that was stopped after its last update."""
-        if not self._trains and trainer.global_step > 0:
-            load_sets(trainer)
-            self._look(trainer, pl_module)
-        self._draw(trainer, pl_module)
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Draw the figure of a run that ends before its time."""
-        self._draw(trainer, pl_module)
-
     def state_dict(self) -> dict[str, Any]:
         """Return the path so far."""
         points = torch.stack(self._points) if self._points else torch.empty(0)
@@ -116,32 +85,12 @@ class Trajectory(Instrument):
         self._points = list(state_dict["points"])
         self._updates = list(state_dict["updates"])
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder, self._folder = self._folder, None
-        if folder is None or not isinstance(pl_module, HasLoss):
-            return
-        try:
-            surface = LossSurface(pl_module, batches_of(trainer, pl_module, "train"))
-            path = surface.path(self._points, self._updates)
-            if len(path.points) < 2:
-                return
-            figure = trajectory.trajectory_figure(path, surface.losses, surface.minimiser)
-            image = save_figure(figure, folder / "trajectory")
-            show_image(trainer, "figure/trajectory", image, trainer.global_step)
-        except Exception as error:  # a picture is never worth a run
-            rank_zero_warn(f"The trajectory was not drawn: {error}")
-
-
-def _unfit(trainer: Trainer, pl_module: LightningModule) -> str | None:
-    """Return why no path of a module can be drawn; None where it can."""
-    parameters = list(pl_module.parameters())
-    if not isinstance(pl_module, HasLoss):
-        return "it has no loss(batch) and minimiser(batch), as a DescentModule has"
-    if not parameters or sum(p.numel() for p in parameters) > LARGEST:
-        return f"it has not 1 to {LARGEST:,} parameters"
-    if not all(p.is_floating_point() for p in parameters):
-        return "its parameters are not real numbers"
-    return why_no_sets(trainer)
+    def _figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure | None:
+        surface = LossSurface(pl_module, batches_of(trainer, pl_module, "train"))
+        path = surface.path(self._points, self._updates)
+        if len(path.points) < 2:
+            return None
+        return trajectory.trajectory_figure(path, surface.losses, surface.minimiser)
 
 
 class _Loss(Module):

@@ -1,9 +1,18 @@
-"""The whole training and validation sets, for what is drawn of all rows at the end of a fit."""
+"""The whole training and validation sets, and the instruments that draw them when a fit ends."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from matplotlib.figure import Figure
+
+from ..drawing.curves import save_figure
+from ..runs.folder import run_to_write, show_image
+from .fresh_metrics import is_new
+from .instrument import Instrument
 
 
 def why_no_sets(trainer: Trainer) -> str | None:
@@ -15,15 +24,94 @@ def why_no_sets(trainer: Trainer) -> str | None:
     return None
 
 
-def load_sets(trainer: Trainer) -> None:
-    """Make the validation loaders of a fit that had nothing left to train, and so made none."""
-    if trainer.val_dataloaders is None:
-        trainer.fit_loop.epoch_loop.val_loop.setup_data()
-
-
 def batches_of(trainer: Trainer, pl_module: LightningModule, name: str) -> list[Any]:
     """Return the batches of a set by its name in the validation loaders, as a step gets them."""
     loaders: Any = trainer.val_dataloaders
     batches: Iterable[Any] = loaders[name]
     convert, move = trainer.precision_plugin.convert_input, trainer.strategy.batch_to_device
     return [move(convert(batch), pl_module.device, dataloader_idx=0) for batch in batches]
+
+
+class PictureOfWholeSets(Instrument):
+    """Draw a figure of the whole sets when a fit ends, also by an exception.
+
+    A run that goes on with nothing left to train is drawn too: it was stopped after its last
+    update. Where a figure cannot be drawn the fit is left without it, with a warning.
+    """
+
+    #: what it draws, in a word: the name of the figure's files
+    picture: str
+
+    def __init__(self) -> None:
+        self._trains = False
+        self._folder: Path | None = None
+        self._begin()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Forget an earlier run."""
+
+    @abstractmethod
+    def _why_not(self, trainer: Trainer, pl_module: LightningModule) -> str | None:
+        """Return why there is nothing to draw of a module; None where there is."""
+
+    @abstractmethod
+    def _take_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what there is before the first update of this process."""
+
+    @abstractmethod
+    def _figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure | None:
+        """Return the figure; None for none.
+
+        Raises:
+            FloatingPointError: the run diverged, which it says itself.
+        """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        if stage == "fit" and is_new(trainer):
+            self._folder = None
+            self._begin()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a fit."""
+        self._trains = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what there is before the first update, and find the place of the figure."""
+        self._trains = True
+        reason = self._why_not(trainer, pl_module)
+        if reason is not None:
+            rank_zero_warn(f"No {self.picture} is drawn of {type(pl_module).__name__}: {reason}.")
+            return
+        run = run_to_write(trainer)
+        self._folder = run.figures if run is not None else None
+        self._take_start(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the figure."""
+        if not self._trains and trainer.global_step > 0:  # nothing was left to train
+            if trainer.val_dataloaders is None:
+                trainer.fit_loop.epoch_loop.val_loop.setup_data()
+            self.on_train_start(trainer, pl_module)
+        self._draw(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Draw the figure of a run that ends before its time."""
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder, self._folder = self._folder, None
+        if folder is None:
+            return
+        try:
+            figure = self._figure(trainer, pl_module)
+            if figure is not None:
+                image = save_figure(figure, folder / self.picture)
+                show_image(trainer, f"figure/{self.picture}", image, trainer.global_step)
+        except FloatingPointError as error:
+            rank_zero_info(f"The {self.picture} was not drawn: {error}")
+        except Exception as error:  # a picture is never worth a run
+            rank_zero_warn(f"The {self.picture} was not drawn: {error}")

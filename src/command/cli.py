@@ -25,28 +25,12 @@ from ..sweeps.members import LARGEST_SEED
 from .configs import DEFAULTS, experiment
 from .data_paths import settle
 from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
+from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
 from .messages import class_choices
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
 from .parser import Parser, class_defaults, without_enums
 from .together import has_lost_another, join
 from .words import expand, in_one_line
-
-#: the callbacks of every fit, each with a flag of its own: `--graph_export null`
-INSTRUMENTS = {
-    "batch_loss": callbacks.BatchLoss,
-    "learning_curves": callbacks.LearningCurves,
-    "trajectory": callbacks.Trajectory,
-    "fit_picture": callbacks.FitPicture,
-    "graph_export": callbacks.GraphExport,
-    "accelerator_timer": callbacks.AcceleratorTimer,
-    "progress": callbacks.Progress,
-    "best_parameters": callbacks.BestParameters,
-    "summary": callbacks.Summary,
-}
-#: those that are off unless a config or a flag names them
-ON_REQUEST = ("trajectory", "fit_picture")
-#: those that look at one descent; `SweepResults` takes their place where there are many
-OF_ONE_DESCENT = ("batch_loss", "learning_curves", *ON_REQUEST, "graph_export", "summary")
 
 
 class DescentCLI(LightningCLI):

@@ -14,17 +14,15 @@ from ..runs.names import folder_of
 from ..runs.place import Run
 from .configs import find
 from .imports import flag_at
+from .instruments import INSTRUMENTS
 
 COMMANDS = ("fit", *EVALUATIONS)
 
 #: what an evaluation takes from the `trainer` of a config, where it is a plain value
 TRAINER_KEYS = ("accelerator", "devices", "precision")
 
-#: keys of a config that are for a fit alone: those of an instrument, and others
-FOR_FIT = (
-    *("batch_loss", "learning_curves", "trajectory", "fit_picture", "graph_export"),
-    *("accelerator_timer", "progress", "best_parameters", "summary", "test_after_fit"),
-)
+#: keys of a config that are for a fit alone
+FOR_FIT = (*INSTRUMENTS, "test_after_fit")
 #: what an evaluation of a run does not make: keys of a config, and of a descentlab module in it
 FIT_KEYS = (*FOR_FIT, "ckpt_path", "resume", "weights_only")
 DESCENT_KEYS = ("optimizer", "lr_scheduler")

@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from .. import __version__
 from ..drawing.comparison import comparison_figure
 from ..drawing.page import page, paragraph, picture, section, table
-from ..errors import UsageError
+from ..errors import ShortParser, UsageError
 from ..runs.files import write_whole
 from ..runs.names import folder_of, is_run, short_name
 from ..runs.record import Curve, Record
 from .differences import Parting, config_differences, parting
 from .tables import aligned, figures
-from .words import ShortParser
 
 _LABELS = {"train": "training loss", "val": "validation loss"}
 

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import ShortParser, UsageError
 from ..runs.names import LOGS, runs_below, short_name
 from ..runs.record import Record
 from .tables import aligned
-from .words import ShortParser
 
 HEAD = ("run", "begun", "changed", "ended", "best loss")
 

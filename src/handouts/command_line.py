@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 import torch
 from tqdm import tqdm
 
-from ..errors import UsageError
+from ..errors import ShortParser, UsageError
 from .course import load, select
 from .entry import Entry, Handout, Result
 from .report import listing, table, write_report
@@ -126,14 +125,8 @@ def ended_by_signals(last: Callable[[str], str]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one sentence."""
-        raise UsageError(f"{message}: see `{self.prog} --help`")
-
-
 def _parser(command: str, with_file: bool) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = ShortParser(
         prog=command,
         description="Run the entries of handouts, hold each figure to the digits that are printed, "
         "and write a page (index.html) and its figures (report.json).",

@@ -7,11 +7,11 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
-from ..errors import UsageError
+from ..errors import ShortParser, UsageError
 from .verification import compare
 
 
@@ -96,14 +96,8 @@ def _value(flag: str, text: str) -> Any:
         ) from error
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one sentence."""
-        raise UsageError(f"{message}: see `{self.prog} --help`")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = ShortParser(
         prog="descentlab verify",
         allow_abbrev=False,
         description="Hold optimizers against a reference, step by step, on the same gradients. "

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 
 from descentlab import callbacks, datamodules, modules, optimizers
-from descentlab.callbacks import fit_picture
+from descentlab.callbacks import fit_picture, whole_sets
 from tolerances import FLOAT32
 
 
@@ -20,10 +21,11 @@ def drawn(monkeypatch):
 
     def figure(sets, judged, labels):
         seen.append((sets, judged, labels))
+        return Figure()
 
     monkeypatch.setattr(fit_picture, "fit_figure", figure)
-    monkeypatch.setattr(fit_picture, "save_figure", lambda figure, path: seen.append(path))
-    monkeypatch.setattr(fit_picture, "show_image", lambda *_: None)
+    monkeypatch.setattr(whole_sets, "save_figure", lambda figure, path: seen.append(path))
+    monkeypatch.setattr(whole_sets, "show_image", lambda *_: None)
     return seen
 
 

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer, seed_everything
 from sklearn.metrics import mean_squared_error
 
 from descentlab.__main__ import main
-from descentlab.callbacks.trajectory import LossSurface, Trajectory, _unfit
+from descentlab.callbacks.trajectory import LossSurface, Trajectory
 from descentlab.datamodules import RegressionData, Steps
 from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective
 from descentlab.objectives import SquaredNorm, WavyKink
@@ -103,7 +103,7 @@ def test_losses_of_a_sum_add_up():
 )
 def test_a_path_that_could_mislead_is_not_drawn(module, world, reason):
     trainer = SimpleNamespace(val_dataloaders={"train": range(1)}, world_size=world)
-    found = _unfit(trainer, module)
+    found = Trajectory()._why_not(trainer, module)
     assert found is None if reason is None else found.startswith(reason)
 
 
@@ -185,7 +185,9 @@ def test_a_module_without_a_loss_of_its_own_is_left_without_a_picture(tmp_path):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    with pytest.warns(UserWarning, match=r"No path is drawn of Foreign: it has no loss\(batch\)"):
+    with pytest.warns(
+        UserWarning, match=r"No trajectory is drawn of Foreign: it has no loss\(batch\)"
+    ):
         trainer.fit(Foreign(), loader(), loader())
     assert not (tmp_path / "figures").exists()
 

@@ -8,8 +8,8 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from descentlab import __version__
-from descentlab.command.cli import INSTRUMENTS
 from descentlab.command.configs import FOLDER, find, shipped
+from descentlab.command.instruments import INSTRUMENTS
 from descentlab.errors import UsageError
 
 COMMANDS = ("fit", "validate", "test", "predict")
