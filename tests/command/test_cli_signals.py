@@ -50,14 +50,18 @@ def listening():
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a command as a process of its own, which does not outlive the test."""
+    """Start a command as a process of its own, which does not outlive the test.
+
+    It is not measured: where Python starts a measurement, before the command, a Ctrl-C is lost.
+    """
     running = []
+    unmeasured = {k: value for k, value in os.environ.items() if not k.startswith("COVERAGE_")}
 
     def begin(*words, before=()):
         process = subprocess.Popen(
             [sys.executable, "-c", LISTENING, *before, sys.executable, "-m", "descentlab", *words],
             cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**unmeasured, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
