@@ -80,9 +80,9 @@ class AcceleratorTimer(Instrument):
         self.epoch_seconds.append(_now(pl_module.device) - self._epoch_start)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write `timing.json`."""
+        """Write `timing.json`, unless nothing was left to train and it is there."""
         run = run_to_write(trainer)
-        if run is not None:
+        if run is not None and (self.epoch_seconds or not run.timing.is_file()):
             run.folder.mkdir(parents=True, exist_ok=True)
             write_whole(run.timing, json.dumps(self.report(pl_module.device), indent=2) + "\n")
 

@@ -108,6 +108,7 @@ class BatchLoss(Instrument):
         if before and not self.steps:  # of the process before this one
             self.steps, self.losses = [row[1] for row in before], [row[2] for row in before]
             self.first_step, self._written = self.steps[0], len(before)
+            self.updates_per_epoch = sum(row[0] == before[-1][0] for row in before)
         return path.open("a")
 
     def _keep_first_call(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:

@@ -31,8 +31,7 @@ class FitPicture(PictureOfWholeSets):
     the module's validation loaders, which hold the training set under the name `train` and the
     validation set, if there is one, under `val`, in batches (x, y) of shapes (n, d) and (n,). The
     best parameters are those of a `BestParameters` among the callbacks. Drawn when the fit ends,
-    also by an exception; a run that goes on with nothing left to train has the last ones alone. A
-    module of another kind is left without a picture, with a warning.
+    also by an exception. A module of another kind is left without a picture, with a warning.
     """
 
     picture = "fit"

@@ -12,7 +12,7 @@ from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png,
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
 from ..runs.files import write_whole
-from ..runs.folder import run_to_write, show_image
+from ..runs.folder import goes_on, run_to_write, show_image
 from .instrument import Instrument
 
 _FIRST_LOSS = "on_before_backward"
@@ -45,16 +45,16 @@ class GraphExport(Instrument):
         self._dot: str | None = None
         self._waits = True  # for the first loss
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Wait for the first loss, in the one process that writes files."""
         self._dot = None
         run = run_to_write(trainer)
-        self._waits = run is not None
-        if run is None:
-            pass_over(self, _FIRST_LOSS)
-        else:
+        if run is not None:
             self._folder = run.graphs
-            call_again(self, _FIRST_LOSS)
+            if goes_on(trainer) and getattr(pl_module, "compiles", False):
+                self._dot = _drawn_before(run.graphs)  # listening would have updates uncompiled
+        self._waits = run is not None and self._dot is None
+        (call_again if self._waits else pass_over)(self, _FIRST_LOSS)
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
@@ -91,14 +91,15 @@ class GraphExport(Instrument):
         dot, self._dot = self._dot, None
         if dot is None:
             return
-        size = sum(nodes(dot).values())
-        if size > self.max_nodes:
-            rank_zero_info(
-                f"The graph of the loss has {size} nodes, more than max_nodes={self.max_nodes}, so "
-                f"it is not drawn: raise max_nodes, or run `dot -Tsvg {self._folder / 'loss.dot'}`."
-            )
-            return
         try:
+            size = sum(nodes(dot).values())
+            if size > self.max_nodes:
+                rank_zero_info(
+                    f"The graph of the loss has {size} nodes, more than max_nodes={self.max_nodes},"
+                    " so it is not drawn: raise max_nodes, or run `dot -Tsvg "
+                    f"{self._folder / 'loss.dot'}`."
+                )
+                return
             svg = to_svg(dot)
             write_whole(self._folder / "loss.svg", svg)
             png = to_png(svg)
@@ -109,6 +110,14 @@ class GraphExport(Instrument):
             rank_zero_info(f"{error} It is {self._folder / 'loss.dot'}.")
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The graph of the loss was not drawn; its .dot is there: {error}")
+
+
+def _drawn_before(folder: Path) -> str | None:
+    """Return the DOT text of a run that goes on; None where there is none."""
+    try:
+        return (folder / "loss.dot").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _added_by_lightning(trainer: Trainer, pl_module: LightningModule) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class LearningCurves(Instrument):
         if stage == "fit" and is_new(trainer):
             self._begin()
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the place of the figures."""
         run = run_to_write(trainer)
         self._folder = run.figures if run is not None else None

@@ -35,15 +35,13 @@ def batches_of(trainer: Trainer, pl_module: LightningModule, name: str) -> list[
 class PictureOfWholeSets(Instrument):
     """Draw a figure of the whole sets when a fit ends, also by an exception.
 
-    A run that goes on with nothing left to train is drawn too: it was stopped after its last
-    update. Where a figure cannot be drawn the fit is left without it, with a warning.
+    Where a figure cannot be drawn the fit is left without it, with a warning.
     """
 
     #: what it draws, in a word: the name of the figure's files
     picture: str
 
     def __init__(self) -> None:
-        self._trains = False
         self._folder: Path | None = None
         self._begin()
 
@@ -73,13 +71,8 @@ class PictureOfWholeSets(Instrument):
             self._folder = None
             self._begin()
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a fit."""
-        self._trains = False
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what there is before the first update, and find the place of the figure."""
-        self._trains = True
         reason = self._why_not(trainer, pl_module)
         if reason is not None:
             rank_zero_warn(f"No {self.picture} is drawn of {type(pl_module).__name__}: {reason}.")
@@ -90,10 +83,6 @@ class PictureOfWholeSets(Instrument):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the figure."""
-        if not self._trains and trainer.global_step > 0:  # nothing was left to train
-            if trainer.val_dataloaders is None:
-                trainer.fit_loop.epoch_loop.val_loop.setup_data()
-            self.on_train_start(trainer, pl_module)
         self._draw(trainer, pl_module)
 
     def on_exception(

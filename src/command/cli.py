@@ -246,7 +246,8 @@ class DescentCLI(LightningCLI):
             with loading(path):
                 self.trainer.fit(**kwargs)
             if not self._training_began and (reason := idleness(self.trainer)):
-                raise UsageError(f"nothing is left to train: {reason}: give more")
+                whole = f", and {self._resumed.folder} is whole" if self._resumed else ""
+                raise UsageError(f"nothing is left to train{whole}: {reason}: give more")
         except RunError as error:
             if not self.trainer.loggers:
                 raise

@@ -12,17 +12,22 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from ..callbacks import Summary
 from ..errors import UsageError
+from ..internals.lightning import end_in_any_case
 from ..optimizers.resumed import changed
 from ..runs.files import write_whole
 from ..runs.folder import Run, goes_on
 from ..runs.joined import LoggedBefore, read_losses, read_table
 from ..runs.logger import RunLogger
 from ..runs.reading import read_checkpoint
+from ..sweeps import SweepResults
 
 
 def go_on_in(run: Run, trainer: Trainer) -> None:
     """Have the logger of a trainer go on in the folder of a run.
+
+    Where the run did not come to its end, and yet nothing is left to train, it is brought to it.
 
     Raises:
         UsageError: if nothing is finished there from which a run could go on, or a table that it
@@ -44,9 +49,13 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
     read_table(run.metrics)  # damaged ones are refused before anything is written
     read_losses(run.batch_losses)
     before = LoggedBefore(checkpoint["global_step"], kept["time"], int(kept["rows"]))
+    attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # one is a property
+    sums_up = any(isinstance(one, Summary | SweepResults) for one in attached)
     for logger in trainer.loggers:
         if isinstance(logger, RunLogger):
             logger.go_on(run.folder, before)
+            if logger.left_open or (sums_up and not run.summary.is_file()):
+                end_in_any_case(trainer)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ For what no public interface gives:
 - `batch_progress`, `epoch_progress`, `restarting` (`resume_position`): which batch comes next after
   a stop within an epoch; without it a batch is skipped or comes twice;
 - `fit_loop.max_epochs`, set (`set_max_epochs`): a sweep in groups is several trainings in one fit;
+- `fit_loop.run`, with `on_run_start` and `on_run_end` (`end_in_any_case`): Lightning calls neither
+  where nothing is left to train, and the results of a run that was stopped then are never written;
 - `total_batch_idx` (`batches_trained`): the number of the first update of a run that goes on;
 - `batch_progress.current` (`epoch_share`): how far an epoch is;
 - the counts of updates in a checkpoint (`carry_updates`): Lightning counts automatic and manual
@@ -206,6 +208,26 @@ def resume_position(trainer: Trainer) -> Any:
 def set_max_epochs(trainer: Trainer, epochs: int | None) -> None:
     """Set after how many epochs a fit that is under way ends."""
     trainer.fit_loop.max_epochs = epochs
+
+
+def end_in_any_case(trainer: Trainer) -> None:
+    """Have a fit with nothing left to train begin and end as any other, for what its end writes."""
+    loop = trainer.fit_loop
+    run = loop.run
+
+    def run_or_end() -> None:
+        loop.setup_data()
+        if trainer.limit_train_batches == 0 or loop.max_batches == 0 or not loop.done:
+            run()
+            return
+        epochs: Any = loop.epoch_progress.current
+        epochs.completed = epochs.processed
+        if trainer.val_dataloaders is None:
+            loop.epoch_loop.val_loop.setup_data()
+        loop.on_run_start()
+        loop.on_run_end()
+
+    loop.run = run_or_end  # type: ignore[method-assign]
 
 
 def batches_trained(trainer: Trainer) -> int:

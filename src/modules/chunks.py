@@ -33,8 +33,9 @@ class ChunkDescent:
 
     Where nothing listens within an update, nothing that makes it was changed, in one process and
     without mixed precision, gradients go from `torch.autograd.grad` straight to the rule;
-    otherwise, and at the first update of a fit and after some parameter was frozen or thawed, each
-    update is `module.descend`. Both give the same parameters bit for bit.
+    otherwise, and at the first update of all, each update is `module.descend`. Both give the same
+    parameters bit for bit; compiled updates do within rounding, so that a fit that goes on compiles
+    from its first update on, as the one before did in its midst.
 
     Args:
         module: under manual optimization.
@@ -64,8 +65,12 @@ class ChunkDescent:
         losses: list[Tensor] = []
         trainable = {name for name, p in module.named_parameters() if p.requires_grad}
         if trainable != self.trainable:  # where the graph is drawn, and it is seen what moves
-            losses.append(self._descend(chunk.rows(0, 1).batches()[0]).reshape(1))
-            self.moving = {name for name, p in module.named_parameters() if p.grad is not None}
+            first = chunk.rows(0, 1).batches()[0]
+            if unheard and self.compiles and module.global_step:
+                self.moving = self._moved_by(first)
+            else:
+                losses.append(self._descend(first).reshape(1))
+                self.moving = {name for name, p in module.named_parameters() if p.grad is not None}
             self.trainable = trainable
         if unheard and self.compiles:
             losses += self._compiled(chunk, len(losses), stop)
@@ -78,6 +83,13 @@ class ChunkDescent:
         loss = self.module.loss(batch)
         self.module.descend(loss)
         return loss.detach()
+
+    def _moved_by(self, batch: Batch) -> set[str]:
+        """Return the names of the parameters that the loss of a batch depends on."""
+        named = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+        loss = self.module.loss(batch)
+        gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+        return {name for name, each in zip(named, gradients, strict=True) if each is not None}
 
     def _short(self) -> Callable[[Batch], Tensor]:
         rule = cast(Rule, self.optimizer.optimizer)

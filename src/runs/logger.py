@@ -45,6 +45,7 @@ class RunLogger(TensorBoardLogger):
 
     Attributes:
         rows: how many rows of the table were logged.
+        left_open: whether the folder is that of a run that goes on, which did not come to its end.
 
     Raises:
         UsageError: if the folder cannot be made, or holds another run already.
@@ -69,6 +70,7 @@ class RunLogger(TensorBoardLogger):
         self._lock: FileLock | None = None
         self._joins: tuple[Path, LoggedBefore] | None = None
         self._earlier: list[Path] = []
+        self.left_open = False
         self.rows = 0
         self._next_save = 0.0
 
@@ -81,6 +83,7 @@ class RunLogger(TensorBoardLogger):
         """
         self._joins, self._number = (folder, before), folder.name
         self._earlier = sorted(folder.glob("events.out.tfevents.*"))
+        self.left_open = (folder / LOCK).exists()
 
     @property
     def goes_on(self) -> bool:
@@ -146,10 +149,12 @@ class RunLogger(TensorBoardLogger):
             ) from error
         self._lock = lock
 
-    def _free_lock(self) -> None:
+    def _free_lock(self, ended: bool) -> None:
+        """Let other processes in; the file stays until the run has come to its end."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            Path(lock.lock_file).unlink(missing_ok=True)
+            if ended:
+                Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
     @rank_zero_only
@@ -172,7 +177,10 @@ class RunLogger(TensorBoardLogger):
     def discard(self) -> None:
         """Remove the folders that this logger made, for a run that never began."""
         if self._joins is not None:
-            self._free_lock()
+            super().finalize("failed")
+            for path in {*self._joins[0].glob("events.out.tfevents.*")}.difference(self._earlier):
+                path.unlink()
+            self._free_lock(ended=not self.left_open)
         elif self._table is not None:
             self.finalize("failed")
             shutil.rmtree(self.log_dir, ignore_errors=True)
@@ -253,7 +261,8 @@ class RunLogger(TensorBoardLogger):
         if self._writing:
             self.save()
         super().finalize(status)
-        self._free_lock()
+        began = self._table is not None
+        self._free_lock(ended=status == "success" if began else not self.left_open)
 
 
 class _Table(ExperimentWriter):

@@ -87,17 +87,6 @@ def test_a_run_that_goes_on_has_the_start_of_the_run(tmp_path, drawn):
         assert_array_equal(sets["train"].predictions["start"], np.zeros(len(sets["train"].y)))
 
 
-def test_a_run_that_was_stopped_after_its_last_update_is_drawn(tmp_path, drawn):
-    _, first = fit(tmp_path, 2)
-    first.save_checkpoint(path := tmp_path / "last.ckpt")
-    fit(tmp_path, 2, path=path)
-    (sets, _, _), _, (again, judged, _), place = drawn
-    assert (place.name, judged) == ("fit", f"last, {first.global_step} updates")
-    for name, points in sets.items():
-        for which in ("start", judged):
-            assert_array_equal(again[name].predictions[which], points.predictions[which])
-
-
 def test_without_a_split_there_is_one_set(tmp_path, drawn):
     data = datamodules.RegressionData(source="line", split=None)
     fit(tmp_path, 1, data)

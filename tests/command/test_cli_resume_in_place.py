@@ -166,10 +166,7 @@ def test_what_cannot_go_on_is_refused_and_left_as_it_is(command, here, words, me
     assert message in outcome.message
     for path, content in before.items():
         assert path.read_bytes() == content
-    names = {path.name for path in (here / RUN).iterdir()} - {path.name for path in before}
-    assert all(
-        name.startswith("events.out") or name in ("checkpoints", "figures") for name in names
-    )
+    assert {path for path in (here / RUN).rglob("*") if path.is_file()} == before.keys()
 
 
 def test_a_run_without_a_finished_epoch_cannot_go_on(command, here):

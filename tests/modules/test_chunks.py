@@ -123,6 +123,28 @@ def test_a_compiled_run_goes_on(tmp_path, optimizer, monkeypatch):
     assert rest[2].global_step == 60
 
 
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint.*")
+@pytest.mark.parametrize("optimizer", RULES[:1])
+def test_a_run_that_goes_on_is_compiled_from_its_first_update_on(tmp_path, optimizer, monkeypatch):
+    """What is compiled rounds otherwise; here it says what it made, by a loss that is too large."""
+
+    def other(function, **_):
+        def compiled(*args):
+            values, states, losses = function(*args)
+            return values, states, losses + 1000
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", other)
+    keep = ModelCheckpoint(tmp_path / "part", filename="kept")
+    whole = run(tmp_path / "whole", 4, optimizer, epochs=5, compile=True)
+    run(tmp_path / "part", 4, optimizer, keep, epochs=2, compile=True)
+    kept = tmp_path / "part" / "kept.ckpt"
+    rest = run(tmp_path / "rest", 4, optimizer, epochs=5, compile=True, ckpt_path=kept)
+    assert max(whole[0].losses[:4]) < 1000 < min(rest[0].losses[:4])
+    assert rest[0].losses == whole[0].losses[24:]
+
+
 class Listener(Callback):
     """Something that looks at gradients, so that the short way must not be taken."""
 

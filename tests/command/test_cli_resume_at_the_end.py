@@ -1,0 +1,91 @@
+"""`fit --resume RUN` where nothing is left to train: what the end of a run writes is there."""
+
+import pytest
+from command_line import digest
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from descentlab.__main__ import main
+from descentlab.callbacks import BestParameters, FitPicture, LearningCurves, Summary
+from descentlab.sweeps import SweepResults
+from soaks.artefacts import differences
+
+RUN = "logs/x/version_0"
+COMMON = (
+    *("--data.source", "line", "--trainer.max_epochs", "3", "--progress", "null"),
+    *("--graph_export", "null", "--trainer.logger.name", "x"),
+)
+LINE = ("fit", "--config", "linear_regression/split.yaml", *COMMON)
+SWEEP = (
+    *("fit", "--config", "linear_regression/lr_momentum_sweep.yaml", *COMMON),
+    *("--model.grid", "{lr: [0.01, 0.1], momentum: [0.0, 0.9]}", "--model.members_at_once", "3"),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folders of a run and of a sweep that were never stopped."""
+    folders = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for words in (LINE, SWEEP):
+            folder = tmp_path_factory.mktemp("whole")
+            patch.chdir(folder)
+            assert main(list(words)) == 0
+            folders[words] = folder / RUN
+    return folders
+
+
+def stopped_at(monkeypatch, kind, hook, error):
+    """Have the first call of a hook end the run."""
+
+    def stop(*_):
+        raise error
+
+    monkeypatch.setattr(kind, hook, stop)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "hook"),
+    [
+        (LINE, Summary, "on_train_end"),
+        (LINE, BestParameters, "on_train_end"),
+        (LINE, LearningCurves, "on_fit_end"),
+        (LINE, FitPicture, "on_fit_end"),
+        (SWEEP, SweepResults, "on_train_end"),
+        (SWEEP, BestParameters, "on_train_end"),
+    ],
+)
+@pytest.mark.parametrize("error", [SIGTERMException, KeyboardInterrupt])
+def test_a_run_that_was_stopped_at_its_end_is_brought_to_it(
+    here, whole, monkeypatch, words, kind, hook, error
+):
+    with monkeypatch.context() as patch:
+        stopped_at(patch, kind, hook, error)
+        if kind in (LearningCurves, FitPicture):  # nor does an exception draw them
+            patch.setattr(kind, "_draw", lambda *_: None)
+        if kind is SweepResults:
+            patch.setattr(kind, "on_exception", lambda *_: None)
+        assert main(list(words)) in (130, 143)
+    assert differences(here / RUN, whole[words])
+    assert main(["fit", "--resume", RUN]) == 0
+    assert differences(here / RUN, whole[words]) == []
+    for path in whole[words].rglob("*.png"):
+        place = path.relative_to(whole[words])
+        assert (here / RUN / place).read_bytes() == path.read_bytes(), place
+
+
+def test_a_run_that_is_whole_says_so_and_stays_as_it_is(command, whole):
+    for folder in whole.values():
+        before = digest(folder)
+        outcome = command("fit", "--resume", str(folder))
+        assert outcome.status == 2
+        assert f"nothing is left to train, and {folder} is whole: trainer." in outcome.message
+        assert digest(folder) == before
+
+
+def test_results_that_were_removed_are_written_again(here, command):
+    assert command(*LINE).status == 0
+    summary = here / RUN / "summary.json"
+    before = summary.read_text()
+    summary.unlink()
+    assert command("fit", "--resume", RUN).status == 0
+    assert before.partition('"seconds"')[0] == summary.read_text().partition('"seconds"')[0]
