@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 TABLES = (".csv", ".parquet")
 ENDINGS = (".pt", ".npy", *TABLES)
 NOTHING_SAID = CsvFlags()
+#: unsigned whole numbers, with which torch does not compute
+WIDE = (torch.uint16, torch.uint32, torch.uint64)
+SIGNED = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def read_tensor(path: str | Path, flags: CsvFlags = NOTHING_SAID) -> Tensor:
@@ -26,7 +30,7 @@ def read_tensor(path: str | Path, flags: CsvFlags = NOTHING_SAID) -> Tensor:
 
     `.npy` files are memory-mapped, so that only the rows that are used are read; the file is never
     written to. Floats of any width, integers and booleans (as 0 and 1) are taken, in their own
-    type; tables give float64.
+    type, unsigned ones of 16 bits and more as int64; tables give float64.
 
     Args:
         path: the file; `~` stands for the home folder.
@@ -71,7 +75,17 @@ def load(path: str | Path, flags: CsvFlags = NOTHING_SAID) -> "Tensor | Table":
         raise UsageError(f"{place} cannot be read: {error.strerror or error}") from error
     if isinstance(found, Tensor) and found.is_complex():
         raise UsageError(f"{place} holds complex numbers: save their real parts")
+    if isinstance(found, Tensor) and found.dtype in WIDE:
+        return _signed(found, place)
     return found
+
+
+def _signed(tensor: Tensor, path: Path) -> Tensor:
+    if tensor.dtype == torch.uint64:
+        tensor = tensor.view(torch.int64)  # in which what is too large is negative
+        if bool((tensor < 0).any()):
+            raise UsageError(f"{path} holds whole numbers of 2^63 or more: save it as float64")
+    return tensor.to(torch.int64)
 
 
 def _read_table(path: Path, flags: CsvFlags) -> "Table":
@@ -105,7 +119,7 @@ def _read_pt(path: Path) -> Tensor:
         raise UsageError(f"{path} holds a sparse, nested or quantized tensor: save it dense")
     if loaded.is_meta:
         raise UsageError(f"{path} holds a shape without numbers: save a tensor of the CPU")
-    if loaded.dtype.is_floating_point and loaded.dtype.itemsize == 1:
+    if loaded.dtype not in (*SIGNED, *WIDE, *FLOATS) and not loaded.is_complex():
         raise UsageError(f"{path} holds {loaded.dtype}: save it as float32")
     if loaded.nbytes > loaded.untyped_storage().nbytes():  # rows that are one, many times
         raise UsageError(f"{path} holds an expanded tensor: save its clone()")

@@ -18,9 +18,9 @@ from ..runs.files import replacing, write_whole
 from ..runs.folder import Run
 from ..runs.reading import read_checkpoint
 from .data import seeded
-from .members import Members, Plan
+from .members import DAMAGED, Members, Plan
 from .record import FEW_PARAMETERS, ranked, rows_of
-from .store import read_group
+from .store import is_of, read_group, under_way
 
 #: models that are measured side by side: each has metrics of its own
 AT_ONCE = 128
@@ -156,6 +156,11 @@ class _Models(LightningModule):
         self._each = [self._draw(self.trainer) for _ in self._values]
         for module, values in zip(self._each, self._values, strict=True):
             for name, parameter in module.named_parameters():
+                if name not in values or values[name].shape != parameter.shape:
+                    raise UsageError(
+                        f"the sweep holds no {name} of shape {tuple(parameter.shape)}, as its "
+                        "configuration has it: give the config.yaml that it was made with"
+                    )
                 parameter.data = values[name].clone()
         self.models = nn.ModuleList(self._each)
 
@@ -198,10 +203,16 @@ def results_in(run: Run, plan: Plan) -> tuple[Members, list[dict[str, Any]]]:
             f"--run {run.folder}: there is no checkpoints/last.ckpt: no epoch was finished"
         )
     checkpoint = read_checkpoint(path)
-    members, saved = plan.saved_in(checkpoint)
-    last = {name: checkpoint["state_dict"][f"module.{name}"] for name in saved["parameters"]}
-    finished = [read_group(run.checkpoints, number) for number in range(saved["group"])]
-    return members, [*finished, {**saved, "last": last}]
+    try:
+        members, saved = plan.saved_in(checkpoint)
+        *finished, group = members.cut(saved["at_once"])[: saved["group"] + 1]
+        known = under_way(saved, checkpoint["state_dict"])
+        if not is_of(group, known):
+            raise UsageError(DAMAGED)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    groups = [read_group(run.checkpoints, number, each) for number, each in enumerate(finished)]
+    return members, [*groups, known]
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -15,6 +15,7 @@ from ..errors import UsageError
 MOST_MEMBERS = 100_000
 #: what `seed_everything` takes
 LARGEST_SEED = 2**32 - 1
+DAMAGED = "what the checkpoint holds of the sweep is damaged: begin a new one"
 
 
 @dataclass(frozen=True)
@@ -155,15 +156,26 @@ class Plan:
                 "the checkpoint is of a single run, and the model is a Sweep: give the last.ckpt "
                 "of a sweep, or begin a new run"
             )
-        held = saved["identity"]
+        held = saved.get("identity") if isinstance(saved, Mapping) else None
+        if not isinstance(held, Mapping) or not _are_seeds(held.get("seeds")):
+            raise UsageError(DAMAGED)
         members = Members.of(self.grid, held["seeds"] if self.seeds is None else self.seeds)
+        at_once, group = saved.get("at_once"), saved.get("group")
+        if not isinstance(at_once, int) or not 1 <= at_once <= len(members):
+            raise UsageError(DAMAGED)
+        if not isinstance(group, int) or not 0 <= group < len(members.cut(at_once)):
+            raise UsageError(DAMAGED)
         for name, value in self.identity(members).items():
-            if held[name] != value:
+            if held.get(name) != value:
                 raise UsageError(
                     f"the checkpoint is of a sweep with other {name}: configure the sweep that the "
                     "run began with, or begin a new run"
                 )
         return members, saved
+
+
+def _are_seeds(value: Any) -> bool:
+    return isinstance(value, list) and all(type(seed) is int for seed in value)
 
 
 def _even(items: list[int], size: int) -> list[tuple[int, ...]]:

@@ -25,7 +25,7 @@ from .checks import SEEDS_TRIED, check_members, check_module
 from .data import SeedData, batches_in, first_batches, members_that_fit, seeded
 from .descent import GroupDescent, least_finite
 from .losses import stack_seeds
-from .members import Plan
+from .members import DAMAGED, Plan
 from .stepping import (
     MemberOptimizers,
     check_grid,
@@ -33,7 +33,7 @@ from .stepping import (
     settings_of,
     steps_rows_alone,
 )
-from .store import Store
+from .store import Store, is_of, under_way
 
 
 class Sweep(LeanModule):
@@ -359,13 +359,15 @@ class Sweep(LeanModule):
         stacked = {
             name.removeprefix("module."): value for name, value in checkpoint["state_dict"].items()
         }
+        if not is_of(self.groups[self.number], under_way(saved, checkpoint["state_dict"])):
+            raise UsageError(DAMAGED)
         self.descent.go_on(saved, stacked)
-        self._store.take_over(self.number, Path(str(self.trainer.ckpt_path)).parent)
+        self._store.take_over(self.groups[: self.number], Path(str(self.trainer.ckpt_path)).parent)
 
     def results(self) -> list[dict[str, Any]]:
         """Return what is known of the members of every group so far, for `rows_of`."""
         return [
-            *self._store.groups(self.number),
+            *self._store.groups(self.groups[: self.number]),
             self.descent.result(finished=self.finished),
         ]
 

@@ -206,17 +206,34 @@ def test_home_folder(tmp_path, monkeypatch):
     ("tensor", "says"),
     [
         (lambda: torch.ones(6, 1).to(torch.float8_e4m3fn), "float8_e4m3fn: save it as float32"),
+        (lambda: torch.ones(6, 1).view(torch.bits16), "bits16: save it as float32"),
         (lambda: torch.ones(6, 1, device="meta"), "a shape without numbers"),
         (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "sparse, nested"),
         (lambda: torch.ones(1).expand(10**11, 1), "an expanded tensor"),
     ],
-    ids=["float8", "meta", "nested", "expanded"],
+    ids=["float8", "bits", "meta", "nested", "expanded"],
 )
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_a_tensor_that_cannot_be_computed_with_is_named(tmp_path, tensor, says):
     torch.save(tensor(), tmp_path / "x.pt")
     with pytest.raises(UsageError, match=rf"x\.pt .*{says}"):
         read_tensor(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("ending", ["pt", "npy"])
+@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64"])
+def test_unsigned_numbers_are_taken_as_they_are(tmp_path, kind, ending):
+    numbers = np.array([0, 7, np.iinfo(kind).max // 2], dtype=kind)
+    path = tmp_path / f"x.{ending}"
+    np.save(path, numbers) if ending == "npy" else torch.save(torch.from_numpy(numbers), path)
+    found = read_tensor(path)
+    assert found.dtype == torch.int64
+    assert found.tolist() == numbers.tolist()
+    if kind == "uint64":
+        numbers[0] = 2**63
+        np.save(path, numbers) if ending == "npy" else torch.save(torch.from_numpy(numbers), path)
+        with pytest.raises(UsageError, match=r"2\^63 or more: save it as float64"):
+            read_tensor(path)
 
 
 @pytest.mark.parametrize(
