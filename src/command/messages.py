@@ -171,6 +171,8 @@ def _unaccepted(option: str, message: str) -> str:
     module, _, name = paths[-1].rpartition(".")
     kind = getattr(importlib.import_module(module), name)
     options = [each for each in inspect.signature(kind).parameters if each != "params"]
+    if option in options:
+        return f"{name} cannot be configured here: its {option} hold what is made later"
     return f"{name} has no option {option}{_nearest(option, options)}; it has {', '.join(options)}"
 
 

@@ -21,7 +21,16 @@ def configured(optimizer: Optimizer, scheduler: Scheduler | None) -> dict[str, A
 
     Returns:
         The optimizer's class, hyperparameters and groups, the scheduler's class and state.
+
+    Raises:
+        UsageError: if the scheduler has a period below 1, which torch takes until it is stepped.
     """
+    for name in ("step_size", "T_max"):
+        period = getattr(scheduler, name, 1)
+        if not period > 0:
+            raise UsageError(
+                f"model.lr_scheduler: {type(scheduler).__name__}: {name} = {period}: give 1 or more"
+            )
     return deepcopy(
         {
             "optimizer": type(optimizer).__name__,

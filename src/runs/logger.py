@@ -71,6 +71,7 @@ class RunLogger(TensorBoardLogger):
         self._joins: tuple[Path, LoggedBefore] | None = None
         self._earlier: list[Path] = []
         self.left_open = False
+        self._closing = False
         self.rows = 0
         self._next_save = 0.0
 
@@ -258,9 +259,12 @@ class RunLogger(TensorBoardLogger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Bring both to the disk and close them, however the run ended."""
-        if self._writing:
-            self.save()
-        super().finalize(status)
+        if not self._closing:  # a second Ctrl-C may have come between, and what is half closed
+            self._closing = True  # cannot be written to
+            if self._writing:
+                self.save()
+            super().finalize(status)
+            self._closing = False
         began = self._table is not None
         self._free_lock(ended=status == "success" if began else not self.left_open)
 

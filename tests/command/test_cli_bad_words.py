@@ -175,6 +175,18 @@ def test_a_right_config_is_not_refused(command, tmp_path):
             ("--model.lr_scheduler", "StepLR"),
             "--model.lr_scheduler StepLR needs step_size: add --model.lr_scheduler.step_size VALUE",
         ),
+        (
+            ("--model.lr_scheduler", "StepLR", "--model.lr_scheduler.step_size", "0"),
+            "model.lr_scheduler: StepLR: step_size = 0: give 1 or more",
+        ),
+        (
+            ("--model.lr_scheduler", "CosineAnnealingLR", "--model.lr_scheduler.T_max", "-2"),
+            "model.lr_scheduler: CosineAnnealingLR: T_max = -2: give 1 or more",
+        ),
+        (
+            ("--model.lr_scheduler", "ChainedScheduler", "--model.lr_scheduler.schedulers", "[]"),
+            "ChainedScheduler cannot be configured here",
+        ),
         (("--data.chunk", "10"), "add --model.manual_optimization true"),
         (("--model.compile", "true"), "data.chunk is 1: add --data.chunk 100"),
     ],

@@ -3,6 +3,7 @@
 import pytest
 from command_line import digest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from descentlab.__main__ import main
 from descentlab.callbacks import BestParameters, FitPicture, LearningCurves, Summary
@@ -71,6 +72,21 @@ def test_a_run_that_was_stopped_at_its_end_is_brought_to_it(
     for path in whole[words].rglob("*.png"):
         place = path.relative_to(whole[words])
         assert (here / RUN / place).read_bytes() == path.read_bytes(), place
+
+
+def test_ctrl_c_while_the_files_are_closed_is_one_sentence(here, whole, monkeypatch, capsys):
+    closes = EventFileWriter.close
+
+    def stop(writer):
+        closes(writer)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EventFileWriter, "close", stop)
+        assert main(list(LINE)) in (130, 143)
+    assert f"it goes on with: descentlab fit --resume {RUN}" in capsys.readouterr().err
+    assert main(["fit", "--resume", RUN]) == 0
+    assert differences(here / RUN, whole[LINE]) == []
 
 
 def test_a_run_that_is_whole_says_so_and_stays_as_it_is(command, whole):
