@@ -33,6 +33,7 @@ For what no public interface gives:
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
@@ -213,21 +214,19 @@ def set_max_epochs(trainer: Trainer, epochs: int | None) -> None:
 def end_in_any_case(trainer: Trainer) -> None:
     """Have a fit with nothing left to train begin and end as any other, for what its end writes."""
     loop = trainer.fit_loop
-    run = loop.run
+    loop.run = partial(_run_or_end, loop)  # type: ignore[method-assign]  # is sent to processes
 
-    def run_or_end() -> None:
-        loop.setup_data()
-        if trainer.limit_train_batches == 0 or loop.max_batches == 0 or not loop.done:
-            run()
-            return
-        epochs: Any = loop.epoch_progress.current
-        epochs.completed = epochs.processed
-        if trainer.val_dataloaders is None:
-            loop.epoch_loop.val_loop.setup_data()
-        loop.on_run_start()
-        loop.on_run_end()
 
-    loop.run = run_or_end  # type: ignore[method-assign]
+def _run_or_end(loop: Any) -> None:
+    loop.setup_data()
+    if loop.trainer.limit_train_batches == 0 or loop.max_batches == 0 or not loop.done:
+        type(loop).run(loop)
+        return
+    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
+    if loop.trainer.val_dataloaders is None:
+        loop.epoch_loop.val_loop.setup_data()
+    loop.on_run_start()
+    loop.on_run_end()
 
 
 def batches_trained(trainer: Trainer) -> int:

@@ -1,12 +1,16 @@
 """`fit --resume RUN` where nothing is left to train: what the end of a run writes is there."""
 
+import pickle
+
 import pytest
 from command_line import digest
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from descentlab.__main__ import main
 from descentlab.callbacks import BestParameters, FitPicture, LearningCurves, Summary
+from descentlab.internals.lightning import end_in_any_case
 from descentlab.sweeps import SweepResults
 from soaks.artefacts import differences
 
@@ -105,3 +109,10 @@ def test_results_that_were_removed_are_written_again(here, command):
     summary.unlink()
     assert command("fit", "--resume", RUN).status == 0
     assert before.partition('"seconds"')[0] == summary.read_text().partition('"seconds"')[0]
+
+
+def test_what_ends_in_any_case_is_sent_to_other_processes():
+    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    end_in_any_case(trainer)
+    loop = pickle.loads(pickle.dumps(trainer)).fit_loop  # as `ddp_spawn` does
+    assert loop.run.args == (loop,)
