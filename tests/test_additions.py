@@ -79,7 +79,7 @@ def try_commands(page, name, copy):
 
 @pytest.mark.parametrize(
     ("page", "name"),
-    [("add_an_optimizer.md", "nesterov"), ("add_an_objective.md", "Rosenbrock")],
+    [("add_an_optimizer.md", "nesterov"), ("add_an_objective.md", "ThreeHumpCamel")],
 )
 def test_a_page_followed_literally_gives_a_tested_addition(page, name, copy):
     places = follow(page, copy)

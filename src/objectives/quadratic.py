@@ -1,11 +1,13 @@
 """Quadratic objectives: the only ones whose every step of gradient descent is known in advance."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from .objective import Objective, diagonal
 
 
@@ -148,3 +150,70 @@ class QuadraticWithLinear(Objective):
     def largest_curvature(self) -> float:
         """Twice the quadratic coefficient."""
         return 2.0 * self.quadratic
+
+
+@dataclass(frozen=True)
+class IllConditionedQuadratic(Objective):
+    r"""A bowl of any condition number, of as many dimensions as theta has.
+
+    .. math::
+        f(\theta) = \frac12 \sum_{i=1}^{n} \lambda_i \theta_i^2, \qquad
+        \lambda_i = \kappa^{-(i-1)/(n-1)}, \qquad
+        \nabla f = \lambda \odot \theta, \qquad H = \operatorname{diag}\lambda
+
+    The curvatures go from 1 down to :math:`1/\kappa`, evenly in the logarithm; of one dimension
+    there is the first alone. Gradient descent is stable below 2, and then needs about
+    :math:`\kappa` steps for a digit. A sum, not a mean.
+
+    Shapes: theta: (n,). Value: ().
+
+    Args:
+        condition: :math:`\kappa`, at least 1.
+
+    Raises:
+        UsageError: if condition is below 1.
+
+    Example:
+        >>> IllConditionedQuadratic(condition=100.0).gradient(torch.ones(3))
+        tensor([1.0000, 0.1000, 0.0100])
+
+    Reference:
+        Nesterov (2004), Introductory Lectures on Convex Optimization, section 2.1.
+    """
+
+    condition: float = 100.0
+
+    shape: ClassVar[tuple[int | str, ...]] = ("n",)
+    first_guess: ClassVar[tuple[float, ...]] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.condition < 1:
+            raise UsageError(f"{self.name}: condition must be >= 1, not {self.condition}.")
+
+    def curvatures(self, theta: Tensor) -> Tensor:
+        """Return the curvature along each axis, (n,)."""
+        last, count = -math.log10(self.condition), theta.shape[-1]
+        return torch.logspace(0, last, count, dtype=theta.dtype, device=theta.device)
+
+    def value(self, theta: Tensor) -> Tensor:
+        """Return the height of the bowl."""
+        return (self.curvatures(theta) * theta**2).sum() / 2
+
+    def gradient(self, theta: Tensor) -> Tensor:
+        """Return each number times the curvature along it."""
+        return self.curvatures(theta) * theta
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Return the curvatures on the diagonal."""
+        return diagonal(self.curvatures(theta))
+
+    @property
+    def minimiser(self) -> Tensor:
+        """Zero, for every length."""
+        return torch.zeros((), dtype=torch.float64)
+
+    @property
+    def largest_curvature(self) -> float:
+        """One."""
+        return 1.0

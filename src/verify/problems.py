@@ -12,6 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..objectives import Beale, Himmelblau, Rosenbrock
+from ..objectives.two_numbers import OfTwoNumbers
+
 #: gradients are shortened to this norm, so that no learning rate makes a path overflow
 LONGEST_GRADIENT = 10.0
 #: condition numbers of the quadratics; the largest eigenvalue is 1
@@ -78,9 +81,9 @@ def problems(seed: int = 0) -> list[Problem]:
     table, rows = draw(6, 3), draw(6, 3)
     return [
         quadratics,
-        Problem("Rosenbrock", (_at(-1.2, 1.0),), _rosenbrock),
-        Problem("Beale", (_at(1.0, 1.0),), _beale),
-        Problem("Himmelblau", (_at(-1.0, 2.0),), _himmelblau),
+        _of_two_numbers(Rosenbrock()),
+        _of_two_numbers(Beale()),
+        _of_two_numbers(Himmelblau()),
         regression,
         net,
         Problem("gradients near 1e-8", parts, _bowl, factor=lambda step: 1e-8),
@@ -95,8 +98,10 @@ def problems(seed: int = 0) -> list[Problem]:
     ]
 
 
-def _at(*numbers: float) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float64)
+def _of_two_numbers(objective: OfTwoNumbers) -> Problem:
+    """Return an objective of two numbers, from its start."""
+    start = (objective.start,)
+    return Problem(objective.name, start, lambda p: [np.array(objective.slopes(*p[0]))])
 
 
 def _quadratics(draw: Callable[..., Tensor]) -> Problem:
@@ -149,26 +154,3 @@ def _half_a_bowl(p: list[Array]) -> list[Array]:
     slopes, half = np.zeros_like(p[0]), len(p[0]) // 2
     slopes[:half] = _bowl([p[0][:half]])[0]
     return [slopes]
-
-
-def _rosenbrock(p: list[Array]) -> list[Array]:
-    """Return the gradient of (1 - x)^2 + 100 (y - x^2)^2."""
-    x, y = p[0]
-    along_y = 200 * (y - x * x)
-    return [np.array([2 * (x - 1) - 2 * x * along_y, along_y])]
-
-
-def _beale(p: list[Array]) -> list[Array]:
-    """Return the gradient of the sum of (c_k - x + x y^k)^2, with c = 1.5, 2.25, 2.625."""
-    x, y = p[0]
-    off = [c - x + x * y**k for k, c in enumerate((1.5, 2.25, 2.625), 1)]
-    along_x = sum(2 * each * (y**k - 1) for k, each in enumerate(off, 1))
-    along_y = sum(2 * each * x * k * y ** (k - 1) for k, each in enumerate(off, 1))
-    return [np.array([along_x, along_y])]
-
-
-def _himmelblau(p: list[Array]) -> list[Array]:
-    """Return the gradient of (x^2 + y - 11)^2 + (x + y^2 - 7)^2."""
-    x, y = p[0]
-    one, other = x * x + y - 11, x + y * y - 7
-    return [np.array([4 * x * one + 2 * other, 2 * one + 4 * y * other])]

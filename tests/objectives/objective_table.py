@@ -51,6 +51,12 @@ TABLE = [
     Row(objectives.VectorPair(), (2,)),
     Row(objectives.TraceOfSquare(), (3, 3)),
     Row(objectives.LinearDynamicsLoss(n=64)),
+    Row(objectives.Rosenbrock(), (2,)),
+    Row(objectives.Beale(), (2,)),
+    Row(objectives.Himmelblau(), (2,), low=-5, high=5),
+    Row(objectives.Booth(), (2,), low=-10, high=10),
+    Row(objectives.IllConditionedQuadratic(condition=1e4), (5,)),
+    Row(objectives.LogisticRegression(), (2,)),
 ]
 
 

@@ -9,14 +9,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from objective_table import TABLE, Row
+from sklearn import linear_model
 from torch.func import vmap
 
 from descentlab.errors import UsageError
 from descentlab.objectives import (
     CubicMinusSquare,
     ExpDot,
+    Himmelblau,
+    IllConditionedQuadratic,
     LinearDynamicsLoss,
     LogDot,
+    LogisticRegression,
     Objective,
     QuadraticWithLinear,
     Rational,
@@ -80,13 +84,18 @@ def test_which_objectives_have_a_stable_rate():
         "SquaredNorm": 1.0,
         "QuadraticWithLinear": 1 / 3,
         "LinearDynamicsLoss": 0.0025,
+        "Booth": 1 / 9,
+        "IllConditionedQuadratic": 2.0,
     }
 
 
 @with_stable_rate
 @pytest.mark.parametrize(("share", "converges"), [(0.99, True), (1.01, False)])
 def test_descent_converges_just_below_the_stable_rate(row: Row, share: float, converges: bool):
-    theta = row.some_points(1)[0]
+    size, least = math.prod(row.size), row.objective.minimiser
+    hessian = row.objective.hessian(row.some_points(1)[0]).reshape(size, size)
+    steepest = torch.linalg.eigh(hessian).eigenvectors[:, -1].reshape(row.size)
+    theta = least + steepest
     rate = share * row.objective.stable_learning_rate
     before = (theta - row.objective.minimiser).norm()
     for _ in range(50):
@@ -94,6 +103,33 @@ def test_descent_converges_just_below_the_stable_rate(row: Row, share: float, co
     factor = ((theta - row.objective.minimiser).norm() / before).item()
     assert (factor < 1) == converges
     assert factor == pytest.approx(abs(1 - 2 * share) ** 50, rel=FLOAT64)
+
+
+def test_every_minimum_of_himmelblau_is_one():
+    found = torch.tensor(Himmelblau.minimisers, dtype=torch.float64)
+    assert len({tuple(place) for place in found.tolist()}) == 4
+    for place in found:
+        assert Himmelblau()(place) <= FLOAT64
+        assert Himmelblau().gradient(place).abs().max() <= 100 * FLOAT64  # curvature up to 100
+        assert torch.linalg.eigvalsh(Himmelblau().hessian(place)).min() > 0
+    assert Himmelblau().gradient(found[0] + 1e-6).abs().max() > 1e-5  # negative control
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e2, 1e6])
+@pytest.mark.parametrize("dimension", [1, 2, 50])
+def test_an_ill_conditioned_quadratic_has_the_condition_at_any_dimension(condition, dimension):
+    theta = torch.ones(dimension, dtype=torch.float64)
+    curvatures = torch.linalg.eigvalsh(IllConditionedQuadratic(condition).hessian(theta))
+    assert curvatures.max() == 1
+    expected = condition if dimension > 1 else 1.0
+    assert (1 / curvatures.min()).item() == pytest.approx(expected, rel=FLOAT64)
+
+
+def test_logistic_regression_is_that_of_scikit_learn():
+    ours = LogisticRegression(n=60, ridge=0.1, seed=3)
+    theirs = linear_model.LogisticRegression(C=1 / (60 * 0.1), fit_intercept=False, tol=1e-10)
+    found = theirs.fit(ours.x.numpy(), ours.s.numpy()).coef_[0]
+    assert ours.minimiser.tolist() == pytest.approx(found.tolist(), abs=1e-6)  # by its tolerance
 
 
 @rows

@@ -9,14 +9,20 @@ from objective_table import TABLE, Row
 from torch import Tensor
 
 from descentlab.objectives import (
+    Beale,
+    Booth,
     CubicMinusSquare,
     ExpDot,
+    Himmelblau,
+    IllConditionedQuadratic,
     LinearDynamicsLoss,
     LogDot,
+    LogisticRegression,
     MeanLog,
     Objective,
     QuadraticWithLinear,
     Rational,
+    Rosenbrock,
     Sigmoid,
     SineWithConstant,
     Square,
@@ -100,6 +106,12 @@ FORGOTTEN = {  # the slip that each derivation invites, by objective
     "order of indices": (VectorPair(), "jacobian", lambda j, x: j.T),
     "transpose": (TraceOfSquare(), "gradient", lambda g, x: g.T),
     "horizon": (LinearDynamicsLoss(n=8), "gradient", lambda g, x: g / 20),
+    "valley": (Rosenbrock(), "gradient", lambda g, x: torch.stack((2 * x[0] - 2 + g[1], g[1]))),
+    "exponent": (Beale(), "gradient", lambda g, x: g * torch.stack((x[0] / x[0], x[1] / 2))),
+    "outer factor": (Himmelblau(), "gradient", lambda g, x: g / 2),
+    "swapped": (Booth(), "gradient", lambda g, x: g.flip(0)),
+    "curvatures": (IllConditionedQuadratic(), "gradient", lambda g, x: x),
+    "penalty": (LogisticRegression(), "gradient", lambda g, x: g - 0.01 * x),
 }
 
 

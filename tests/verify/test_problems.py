@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 
+from descentlab.objectives import Beale, Himmelblau, Rosenbrock
 from descentlab.verify.problems import CONDITIONS, LONGEST_GRADIENT, problems
 
 EVERY = {problem.name: problem for problem in problems()}
@@ -25,20 +26,8 @@ def net(p, x, y):
     return ((torch.tanh(x @ p[0] + p[1]) @ p[2] + p[3] - y) ** 2).mean()
 
 
-def rosenbrock(p):
-    x, y = p[0]
-    return (1 - x) ** 2 + 100 * (y - x**2) ** 2
-
-
-def beale(p):
-    x, y = p[0]
-    terms = (1.5 - x + x * y, 2.25 - x + x * y**2, 2.625 - x + x * y**3)
-    return sum(each**2 for each in terms)
-
-
-def himmelblau(p):
-    x, y = p[0]
-    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
+def of_two_numbers(objective):
+    return lambda p: objective(p[0])
 
 
 def bowl(p):
@@ -49,9 +38,9 @@ def bowl(p):
 
 LOSSES = {
     next(name for name in EVERY if name.startswith("quadratics")): quadratics,
-    "Rosenbrock": rosenbrock,
-    "Beale": beale,
-    "Himmelblau": himmelblau,
+    "Rosenbrock": of_two_numbers(Rosenbrock()),
+    "Beale": of_two_numbers(Beale()),
+    "Himmelblau": of_two_numbers(Himmelblau()),
     "regression": regression,
     "two-layer net": net,
     "gradients with few entries": lambda p: bowl([p[0][:3]]),
