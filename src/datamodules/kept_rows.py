@@ -45,7 +45,7 @@ def check_kept(kept: Mapping[str, Any]) -> None:
         kept: `data`, and the row numbers of each set where they are kept.
 
     Raises:
-        UsageError: something is missing, or of another kind.
+        UsageError: something is missing, or of another kind, or a row is not in one set alone.
     """
     known = kept.get("data")
     kinds = {
@@ -56,13 +56,24 @@ def check_kept(kept: Mapping[str, Any]) -> None:
         "random_state": int,
     }
     if isinstance(known, Mapping) and all(isinstance(known.get(k), kinds[k]) for k in kinds):
-        sets = [rows for name, rows in kept.items() if name != "data"]
-        if all(_are_rows(rows, known["rows"]) for rows in sets):
+        sets = {name: rows for name, rows in kept.items() if name != "data"}
+        names = {"train"} if known["split"] is None else {"train", "val", "test"}
+        if not sets or (sets.keys() == names and _share(list(sets.values()), known["rows"])):
             return
     raise UsageError(
         "what the run keeps of its rows, in split.pt and its checkpoints, is damaged: which rows "
         "it was trained on is not known"
     )
+
+
+def _share(sets: Sequence[Any], count: int) -> bool:
+    """Return whether sets of row numbers have each row once."""
+    if not all(_are_rows(rows, count) for rows in sets) or sum(map(len, sets)) != count:
+        return False
+    there = torch.zeros(count, dtype=torch.bool)
+    for rows in sets:
+        there[rows] = True
+    return bool(there.all())
 
 
 def _are_rows(tensor: Any, count: int) -> bool:

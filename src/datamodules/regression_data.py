@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ..errors import UsageError
+from ..runs.files import save_atomically
 from ..runs.folder import Run, goes_on
 from .csv_layout import CsvFlags
 from .kept_rows import check_kept, known_of, rows_added
@@ -285,7 +286,7 @@ class RegressionData(ResumableData):
         place = Run.of(trainer).split  # asks all ranks for the folder
         if trainer.is_global_zero:
             place.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({**self.indices, "data": self._record}, place)
+            save_atomically({**self.indices, "data": self._record}, place)
 
 
 @rank_zero_only

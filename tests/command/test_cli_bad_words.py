@@ -187,6 +187,7 @@ def test_a_right_config_is_not_refused(command, tmp_path):
             ("--model.lr_scheduler", "ChainedScheduler", "--model.lr_scheduler.schedulers", "[]"),
             "ChainedScheduler cannot be configured here",
         ),
+        (("--model.optimizer", "null"), "model.optimizer: null: leave it out, or name a class"),
         (("--data.chunk", "10"), "add --model.manual_optimization true"),
         (("--model.compile", "true"), "data.chunk is 1: add --data.chunk 100"),
     ],

@@ -1,5 +1,6 @@
 """`fit --resume RUN` where nothing is left to train: what the end of a run writes is there."""
 
+import os
 import pickle
 
 import pytest
@@ -116,3 +117,12 @@ def test_what_ends_in_any_case_is_sent_to_other_processes():
     end_in_any_case(trainer)
     loop = pickle.loads(pickle.dumps(trainer)).fit_loop  # as `ddp_spawn` does
     assert loop.run.args == (loop,)
+
+
+def test_a_pipe_in_the_place_of_a_file_that_is_written_is_not_waited_for(here, command):
+    assert command(*LINE).status == 0
+    split = here / RUN / "split.pt"
+    split.unlink()
+    os.mkfifo(split)
+    assert command("fit", "--resume", RUN, "--trainer.max_epochs", "4").status == 0
+    assert split.is_file()

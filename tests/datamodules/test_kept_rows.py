@@ -14,6 +14,9 @@ X = torch.randn(20, 2, generator=torch.Generator().manual_seed(4))
 Y = torch.randn(20, generator=torch.Generator().manual_seed(5))
 
 
+SETS = dict(zip(("train", "val", "test"), torch.arange(20).split([16, 2, 2]), strict=True))
+
+
 def kept(**changed):
     known = {"rows": 20, "digest": digest_of(X, Y), "columns": None, "split": [0.8, 0.1, 0.1]}
     return {"data": {**known, "random_state": 42, **changed}}
@@ -35,13 +38,14 @@ def test_rows_in_another_order_have_another_digest():
 
 
 def test_the_rows_that_a_run_kept_are_used():
-    rows = {"train": torch.tensor([3, 1]), "val": torch.tensor([0]), "test": torch.tensor([7, 2])}
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(6))
+    rows = dict(zip(("train", "val", "test"), order.split([15, 3, 2]), strict=True))
     data = RegressionData(x=X, y=Y)
     data.hold_to(kept() | rows)
     data.setup("test")
     ((x, y),) = data.test_dataloader()
-    assert torch.equal(x, X[[7, 2]])
-    assert torch.equal(y, Y[[7, 2]])
+    assert torch.equal(x, X[order[-2:]])
+    assert torch.equal(y, Y[order[-2:]])
 
 
 def test_rows_in_memory_are_looked_at_again():
@@ -80,17 +84,24 @@ def test_what_is_other_than_in_the_run_is_said(x, y, says):
         kept(rows="20"),
         kept(columns="a"),
         kept(random_state=None),
-        kept() | {"test": [1, 2]},
-        kept() | {"test": torch.tensor([1.0])},
-        kept() | {"test": torch.tensor([20])},
-        kept() | {"test": torch.tensor([-1])},
-        kept() | {"test": torch.tensor([], dtype=torch.int64)},
+        kept() | {**SETS, "test": [18, 19]},
+        kept() | {**SETS, "test": torch.tensor([18.0, 19.0])},
+        kept() | {**SETS, "test": torch.tensor([18, 20])},
+        kept() | {**SETS, "test": torch.tensor([18, -1])},
+        kept() | {**SETS, "test": torch.tensor([], dtype=torch.int64)},
+        kept() | {**SETS, "test": torch.tensor([18, 3])},  # was trained on
+        kept() | {**SETS, "test": torch.tensor([18])},
+        kept() | {name: SETS[name] for name in ("train", "val")},
+        kept(split=None) | SETS,
+        kept(rows=10**15) | SETS,
     ],
 )
 def test_what_no_run_keeps_is_refused(damaged):
     with pytest.raises(UsageError, match=r"split\.pt and its checkpoints, is damaged"):
         check_kept(damaged)
-    check_kept(kept() | {"test": torch.tensor([1, 2])})  # negative control
+    check_kept(kept() | SETS)  # negative controls
+    check_kept(kept())
+    check_kept(kept(split=None) | {"train": torch.arange(20)})
 
 
 TIMES = torch.arange(1_600_000_000, 1_600_000_032)
