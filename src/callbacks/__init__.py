@@ -7,6 +7,7 @@ from .fit_picture import FitPicture
 from .graph_export import GraphExport
 from .instrument import Instrument
 from .learning_curves import LearningCurves
+from .parity import Parity
 from .progress import Progress
 from .summary import Summary
 from .trajectory import Trajectory
@@ -19,6 +20,7 @@ __all__ = [
     "GraphExport",
     "Instrument",
     "LearningCurves",
+    "Parity",
     "Progress",
     "Summary",
     "Trajectory",

@@ -1,0 +1,290 @@
+"""A run's optimizer beside a reference, on the run's own gradients."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from ..errors import RunError, UsageError
+from ..runs.files import write_whole
+from ..runs.folder import run_to_write
+from .fresh_metrics import is_new
+from .instrument import Instrument
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Where a run leaves its reference for the first time.
+
+    Attributes:
+        step: how many steps of the optimizer had been made, this one included.
+        parameter: its name in the module.
+        index: of the entry that differs most.
+        run: its value in the run.
+        reference: its value beside it.
+        allowed: how much rounding may make of it.
+    """
+
+    step: int
+    parameter: str
+    index: tuple[int, ...]
+    run: float
+    reference: float
+    allowed: float
+
+    @property
+    def size(self) -> float:
+        """How much the two differ."""
+        return abs(self.run - self.reference)
+
+    def __str__(self) -> str:
+        """Return it as part of a sentence."""
+        index = f"[{', '.join(map(str, self.index))}]" if self.index else ""
+        return (
+            f"step {self.step}, {self.parameter}{index}: {self.run:.9g} where the reference has "
+            f"{self.reference:.9g} (they differ by {self.size:.2g}; rounding may make "
+            f"{self.allowed:.2g})"
+        )
+
+
+class Parity(Instrument):
+    r"""Step a copy of the parameters by a reference optimizer, on the run's own gradients.
+
+    Each step of the run's optimizer is followed by one of the reference, with copies of the same
+    gradients (clipped, accumulated and unscaled as the run had them) and the same learning rate.
+    Another hyperparameter is the reference's own, unless both have it and the run gives it to a
+    group or changes it. Of rounding is allowed, after :math:`t` steps, with the largest entries of
+    each parameter of the reference and :math:`\epsilon` the spacing of its precision at 1,
+
+    .. math:: 4\,\epsilon\,(t + 8)\,\Bigl(\max_{s \le t}\lvert\theta_s\rvert +
+        \sum_{s \le t}\lvert\theta_s - \theta_{s-1}\rvert\Bigr)
+
+    What changes the parameters between steps (a hook that clips weights, another optimizer that
+    shares them) is a difference too. A run that goes on from a checkpoint without the reference's
+    copies is not looked at, and a warning says so. Optimization may be automatic or manual, and
+    optimizers may be several; the run is left alone, bit for bit.
+
+    Written: `parity.json` in the run's folder.
+
+    Args:
+        reference: makes the optimizer that the run is held against: a class, or a function of
+            parameters (`lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)`).
+        every: how many steps of an optimizer there are from one comparison to the next; the
+            reference takes every step.
+        on_difference: "record" warns at the first difference and trains on; "raise" ends the run.
+
+    Attributes:
+        steps: how many steps of optimizers were followed.
+        first: where the run left the reference for the first time, or None.
+        largest: the largest difference that was seen until then, or at all.
+
+    Raises:
+        UsageError: `every` is below 1, `on_difference` is another word, or one of the optimizers is
+            LBFGS, which takes several gradients a step.
+        RunError: at the first difference, with `on_difference="raise"`.
+    """
+
+    def __init__(
+        self,
+        reference: OptimizerCallable,
+        every: int = 1,
+        on_difference: Literal["record", "raise"] = "record",
+    ) -> None:
+        if every < 1:
+            raise UsageError(f"every = {every} is below 1: give the number of steps, 1 or more")
+        if on_difference not in ("record", "raise"):
+            raise UsageError(f"on_difference is 'record' or 'raise', not {on_difference!r}")
+        self.reference, self.every, self.on_difference = reference, every, on_difference
+        self._begin()
+
+    def _begin(self) -> None:
+        self.steps = 0
+        self.first: Departure | None = None
+        self.largest = 0.0
+        self._shadows: list[_Shadow] = []
+        self._handles: list[RemovableHandle] = []
+        self._path: Path | None = None
+        self._saved: list[dict[str, Any]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        if stage == "fit" and is_new(trainer):
+            self._begin()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the copies, and listen to the optimizers' steps."""
+        run = run_to_write(trainer)
+        self._path = None if run is None else run.folder / "parity.json"
+        self._names = {id(p): name for name, p in pl_module.named_parameters()}
+        self._shadows = [_Shadow(each, self.reference) for each in trainer.optimizers]
+        if self._saved:
+            for shadow, saved in zip(self._shadows, self._saved, strict=True):
+                shadow.load(saved)
+            self._saved = []
+        elif any(each.state for each in trainer.optimizers):
+            self._shadows = []
+            rank_zero_warn(
+                "Parity looks at nothing: the run goes on from a checkpoint that has no state of "
+                "the reference. Start it with Parity from the beginning"
+            )
+        for shadow, optimizer in zip(self._shadows, trainer.optimizers, strict=False):
+            self._handles.append(optimizer.register_step_post_hook(self._follower(shadow)))
+
+    def _follower(self, shadow: "_Shadow") -> Any:
+        def follow(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            with torch.no_grad():
+                shadow.follow(optimizer)
+                self.steps += 1
+                if self.first is None and shadow.steps % self.every == 0:
+                    self._compare(shadow, optimizer)
+
+        return follow
+
+    def _compare(self, shadow: "_Shadow", optimizer: Optimizer) -> None:
+        for parameter, copy, allowed in shadow.beside(optimizer):
+            if not copy.numel() or torch.equal(parameter, copy):
+                continue
+            apart = (parameter - copy).abs().nan_to_num(torch.inf, torch.inf)
+            size, most = float(apart.max()), float(allowed)
+            self.largest = max(self.largest, size)
+            if size > most:
+                index = tuple(map(int, torch.unravel_index(apart.argmax(), apart.shape)))
+                run, reference = (float(v[index].real) for v in (parameter, copy))
+                name = self._names.get(id(parameter), "a parameter that the module does not have")
+                self.first = Departure(shadow.steps, name, index, run, reference, most)
+                self._say()
+                return
+
+    def _say(self) -> None:
+        said = f"the run leaves its reference at {self.first}"
+        if self.on_difference == "raise":
+            raise RunError(said)
+        rank_zero_warn(said)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what was found."""
+        self._write()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write what was found, of a run that ends before its time."""
+        self._write()
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        first = None if self.first is None else {**asdict(self.first), "size": self.first.size}
+        found = {"steps": self.steps, "largest": self.largest, "first": first}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._path, json.dumps(found, indent=2) + "\n")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen no more."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the copies and the reference's state."""
+        first = None if self.first is None else asdict(self.first)
+        shadows = [shadow.state() for shadow in self._shadows]
+        return {"steps": self.steps, "largest": self.largest, "first": first, "shadows": shadows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on beside the reference of an earlier run."""
+        self.steps, self.largest = state_dict["steps"], state_dict["largest"]
+        self.first = state_dict["first"] and Departure(**state_dict["first"])
+        self._saved = state_dict["shadows"]
+
+
+class _Shadow:
+    """Copies of an optimizer's parameters, stepped by a reference."""
+
+    def __init__(self, optimizer: Optimizer, reference: OptimizerCallable) -> None:
+        self.copies: list[Tensor] = []
+        self.ways: list[Tensor] = []
+        self.reaches: list[Tensor] = []
+        self.steps = 0
+        groups = [self._copied(group) for group in optimizer.param_groups]
+        self.optimizer = reference(groups)
+        if isinstance(optimizer, LBFGS) or isinstance(self.optimizer, LBFGS):
+            raise UsageError("Parity: LBFGS takes several gradients a step, and is not followed")
+
+    def _copied(self, group: dict[str, Any]) -> dict[str, Any]:
+        fresh = [p.detach().clone().requires_grad_() for p in group["params"]]
+        self.copies += fresh
+        self.ways += [_top(copy) * 0 for copy in fresh]
+        self.reaches += [_top(copy) for copy in fresh]
+        return {"params": fresh}
+
+    def follow(self, optimizer: Optimizer) -> None:
+        """Take one step with an optimizer's gradients and hyperparameters."""
+        for group in optimizer.param_groups[len(self.optimizer.param_groups) :]:
+            self.optimizer.add_param_group(self._copied(group))
+        self._take_over(optimizer)
+        for parameter, copy in zip(_parameters(optimizer), self.copies, strict=True):
+            copy.grad = None if parameter.grad is None else parameter.grad.detach().clone()
+        before = [copy.detach().clone() for copy in self.copies]
+        with torch.random.fork_rng(devices=[]):
+            self.optimizer.step()
+        self.steps += 1
+        for index, (copy, old) in enumerate(zip(self.copies, before, strict=True)):
+            self.ways[index] = self.ways[index] + _top(copy - old)
+            self.reaches[index] = torch.maximum(self.reaches[index], _top(copy))
+
+    def _take_over(self, optimizer: Optimizer) -> None:
+        """Take the learning rate, and what else the run does not leave at its default."""
+        for mine, theirs in zip(optimizer.param_groups, self.optimizer.param_groups, strict=True):
+            for key in (mine.keys() & theirs.keys()) - {"params"}:
+                usual = key in optimizer.defaults and bool(mine[key] == optimizer.defaults[key])
+                if key == "lr" or not usual:
+                    theirs[key] = mine[key]
+                elif key in self.optimizer.defaults:
+                    theirs[key] = self.optimizer.defaults[key]
+
+    def beside(self, optimizer: Optimizer) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return each parameter, its copy, and what rounding may make of their difference."""
+        spacings = [4 * torch.finfo(copy.dtype).eps * (self.steps + 8) for copy in self.copies]
+        bounds = [
+            spacing * (reach + way)
+            for spacing, reach, way in zip(spacings, self.reaches, self.ways, strict=True)
+        ]
+        detached = [copy.detach() for copy in self.copies]
+        return list(zip(_parameters(optimizer), detached, bounds, strict=True))
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it, for a checkpoint."""
+        kept = {"copies": self.copies, "ways": self.ways, "reaches": self.reaches}
+        tensors = {name: [each.detach().clone() for each in many] for name, many in kept.items()}
+        return {**tensors, "steps": self.steps, "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        with torch.no_grad():
+            for copy, kept in zip(self.copies, state["copies"], strict=True):
+                copy.copy_(kept)
+        like = [copy.device for copy in self.copies]
+        for name in ("ways", "reaches"):
+            moved = [each.to(device) for each, device in zip(state[name], like, strict=True)]
+            setattr(self, name, moved)
+        self.steps = state["steps"]
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _top(values: Tensor) -> Tensor:
+    """Return the largest magnitude, as a tensor on the same device; 0 of none."""
+    values = values.detach().abs()
+    return values.max() if values.numel() else values.sum()

@@ -1,0 +1,155 @@
+"""A run beside a reference optimizer: nothing is changed, and what differs is named."""
+
+import json
+from contextlib import nullcontext
+
+import pytest
+import torch
+from foreign import Foreign, fit, loader
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from descentlab.callbacks import Parity
+from descentlab.errors import RunError, UsageError
+from descentlab.optimizers import Adam, Momentum
+
+EITHER = pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
+
+NOT_EMPTY = pytest.mark.filterwarnings("ignore:Checkpoint directory")
+
+
+def heavy(parameters):
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.5)
+
+
+class Scheduled(Foreign):
+    """Momentum by our rule, with a learning rate that is halved after every epoch."""
+
+    optimizer = Momentum
+
+    def configure_optimizers(self):
+        made = self.optimizer(self.parameters(), lr=self.lr, momentum=0.5)
+        return [made], [torch.optim.lr_scheduler.StepLR(made, 1, 0.5)]
+
+
+class RateInside(torch.optim.Optimizer):
+    """Momentum with the learning rate inside the velocity: another one where the rate changes."""
+
+    def __init__(self, params, lr, momentum):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                v = self.state[p].get("v", torch.zeros_like(p))
+                self.state[p]["v"] = v = group["momentum"] * v + group["lr"] * p.grad
+                p.sub_(v)
+        return loss
+
+
+class ScheduledRateInside(Scheduled):
+    optimizer = RateInside
+
+
+@EITHER
+def test_a_right_rule_is_never_accused_and_its_run_is_left_alone(tmp_path, manual):
+    torch.manual_seed(3)
+    alone = fit(tmp_path, module=Scheduled(manual))
+    state = torch.get_rng_state()
+    torch.manual_seed(3)
+    parity = Parity(heavy)
+    beside = fit(tmp_path, parity, module=Scheduled(manual))
+    assert torch.equal(torch.get_rng_state(), state)
+    pairs = zip(alone.model.parameters(), beside.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert (parity.steps, parity.first, parity.largest) == (15, None, 0.0)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_rate_inside_the_velocity_is_found_where_the_rate_changes(tmp_path, every):
+    parity = Parity(heavy, every=every)
+    with pytest.warns(UserWarning, match="the run leaves its reference at step"):
+        fit(tmp_path, parity, module=ScheduledRateInside())
+    assert parity.first.step == {1: 6, 4: 8}[every]  # five updates an epoch
+    assert parity.first.parameter == "line.weight"
+    assert parity.first.index == (0, 0)
+    assert parity.steps == 15
+
+
+def plain_loop(rule, steps):
+    """Return the weight after some steps on the run's batches, by torch alone."""
+    module = Foreign()
+    optimizer = rule(module.parameters())
+    for batch in list(loader())[:steps]:
+        optimizer.zero_grad()
+        module.error(batch).backward()
+        optimizer.step()
+    return module.line.weight.item()
+
+
+@EITHER
+def test_the_difference_is_that_of_two_plain_loops(tmp_path, manual):
+    def reference(parameters):
+        return torch.optim.SGD(parameters, lr=0.1, momentum=0.49)
+
+    parity = Parity(reference, on_difference="raise")
+    with pytest.raises(RunError, match=r"step 2, line\.weight\[0, 0\]"):
+        fit(tmp_path, parity, module=Foreign(manual))
+    assert parity.first.step == parity.steps == 2
+    assert parity.first.run == pytest.approx(plain_loop(heavy, 2), rel=1e-6)
+    first, second = plain_loop(heavy, 1), parity.first.run
+    expected = second - 0.01 * first  # the velocity after a step is -first / lr
+    assert parity.first.reference == pytest.approx(expected, rel=1e-5)
+    assert parity.first.size > parity.first.allowed
+    written = json.loads((tmp_path / "parity.json").read_text())
+    assert written["first"]["parameter"] == "line.weight"
+    assert written["first"]["size"] == parity.first.size
+
+
+@pytest.mark.parametrize(("momentum", "departs"), [(0.5, None), (0.0, 2)])
+def test_the_learning_rate_is_the_runs_and_the_rest_the_references(tmp_path, momentum, departs):
+    parity = Parity(lambda p: torch.optim.SGD(p, lr=9.0, momentum=momentum))
+    with nullcontext() if departs is None else pytest.warns(UserWarning, match="leaves its ref"):
+        fit(tmp_path, parity)
+    assert (parity.first and parity.first.step) == departs
+
+
+class ByAdam(Foreign):
+    def configure_optimizers(self):
+        return Adam(self.parameters(), lr=0.1)
+
+
+def kept(folder):
+    return ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+
+
+@NOT_EMPTY
+def test_a_run_that_goes_on_is_followed_on(tmp_path):
+    fit(tmp_path, Parity(torch.optim.Adam), kept(tmp_path), module=ByAdam(), epochs=1)
+    first = (tmp_path / "last.ckpt").rename(tmp_path / "first.ckpt")
+    wrong = Parity(lambda p: torch.optim.Adam(p, eps=0.1))
+    with pytest.warns(UserWarning, match="at step 6"):  # negative control: from there on
+        fit(tmp_path, wrong, kept(tmp_path), epochs=2, module=ByAdam(), ckpt_path=first)
+    parity = Parity(torch.optim.Adam)
+    fit(tmp_path, parity, kept(tmp_path), module=ByAdam(), ckpt_path=first)
+    assert (parity.steps, parity.first) == (15, None)
+
+
+@NOT_EMPTY
+def test_a_run_that_began_without_it_is_not_looked_at_and_says_so(tmp_path):
+    fit(tmp_path, kept(tmp_path), epochs=1)
+    parity = Parity(heavy)
+    with pytest.warns(UserWarning, match="Parity looks at nothing"):
+        fit(tmp_path, parity, kept(tmp_path), ckpt_path=tmp_path / "last.ckpt")
+    assert parity.steps == 0
+
+
+def test_what_it_cannot_do_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="every = 0 is below 1"):
+        Parity(heavy, every=0)
+    with pytest.raises(UsageError, match="'record' or 'raise', not 'stop'"):
+        Parity(heavy, on_difference="stop")
+    with pytest.raises(UsageError, match="LBFGS takes several gradients"):
+        fit(tmp_path, Parity(torch.optim.LBFGS))
