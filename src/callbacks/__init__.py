@@ -9,6 +9,7 @@ from .instrument import Instrument
 from .learning_curves import LearningCurves
 from .parity import Parity
 from .progress import Progress
+from .stability import Stability
 from .summary import Summary
 from .trajectory import Trajectory
 
@@ -22,6 +23,7 @@ __all__ = [
     "LearningCurves",
     "Parity",
     "Progress",
+    "Stability",
     "Summary",
     "Trajectory",
 ]

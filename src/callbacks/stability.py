@@ -1,0 +1,188 @@
+"""The largest curvature of the loss during a run, and the learning rates that it allows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+
+from ..errors import UsageError
+from ..optimizers.stability import predicted_rate
+from ..runs.files import write_whole
+from ..runs.folder import log_series, run_to_write
+from .fresh_metrics import is_new
+from .instrument import Instrument
+
+_EXACT_UP_TO = 32  # parameters: beyond, Lanczos takes fewer products than there are rows
+_PRECISION = 1e-5  # of an eigenvalue by Lanczos, relative to it
+_KINKED = ("Relu", "Abs", "Sign", "Max", "Min", "Hardtanh", "Clamp", "L1", "Huber", "Shrink")
+
+
+class Stability(Instrument):
+    r"""Measure the largest eigenvalue of the loss's Hessian every some steps.
+
+    .. math:: \gamma < \frac{2}{\lambda_{\max}}, \qquad \gamma < \frac{2(1 + \mu)}{\lambda_{\max}}
+
+    are the bounds of gradient descent and the heavy ball on the quadratic that the loss is nearby.
+    The loss is the first one of the step, on its batch; its graph is used as it is, so that nothing
+    is computed anew, drawn or changed. Up to 32 parameters the Hessian is made and its eigenvalues
+    are exact; beyond, Lanczos' method (`scipy.sparse.linalg.eigsh`) finds the largest from products
+    with vectors, to 1e-5. No bound is given of another optimizer, where the curvature is not above
+    0, and where an operation with a kink (ReLU, abs, max, clamp) is in the graph.
+
+    Written: `curvature.csv` (step, largest, bound) in the run's folder, and `curvature/largest` in
+    TensorBoard, once an epoch. A loss that cannot be differentiated twice, complex parameters and
+    the scaled losses of 16-bit training are not measured, and a warning says so.
+
+    Args:
+        every: how many updates there are from one measurement to the next.
+
+    Attributes:
+        found: the step (updates made before), the eigenvalue, and the bound or None, of each.
+
+    Raises:
+        UsageError: `every` is below 1.
+    """
+
+    def __init__(self, every: int = 100) -> None:
+        if every < 1:
+            raise UsageError(f"every = {every} is below 1: give the number of updates, 1 or more")
+        self.every = every
+        self.found: list[tuple[int, float, float | None]] = []
+        self._path: Path | None = None
+        self._off, self._written, self._last = False, 0, -1
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        if stage == "fit" and is_new(trainer):
+            self.found, self._off, self._written, self._last = [], False, 0, -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note where to write."""
+        run = run_to_write(trainer)
+        self._path = None if run is None else run.folder / "curvature.csv"
+
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """Measure, where it is time."""
+        step = trainer.global_step
+        if self._off or step % self.every or step == self._last:
+            return
+        self._last = step
+        parameters = [p for p in pl_module.parameters() if p.requires_grad]
+        if any(p.is_complex() for p in parameters) or trainer.precision == "16-mixed":
+            self._give_up("complex parameters and scaled losses are not measured")
+            return
+        batches = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
+        try:
+            largest = largest_eigenvalue(loss * batches, parameters)
+        except RuntimeError as error:  # whatever has no second derivative
+            self._give_up(" ".join(str(error).split()))
+            return
+        optimizer = trainer.optimizers[0]
+        smooth = len(trainer.optimizers) == 1 and not has_kinks(loss)
+        self.found.append((step, largest, predicted_rate(optimizer, largest) if smooth else None))
+
+    def _give_up(self, reason: str) -> None:
+        self._off = True
+        rank_zero_warn(f"Stability measures no curvature of this loss: {reason}")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what was measured."""
+        if self._path is None:
+            return
+        rows = (f"{s},{v!r},{'' if bound is None else repr(bound)}" for s, v, bound in self.found)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._path, "\n".join(["step,largest,bound", *rows]) + "\n")
+        for step, value, _ in self.found[self._written :]:
+            log_series(trainer, "curvature/largest", [value], step)
+        self._written = len(self.found)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was measured so far."""
+        return {"found": list(self.found)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the measurements of an earlier run."""
+        self.found = [tuple(row) for row in state_dict["found"]]
+        self._written = len(self.found)
+
+
+def largest_eigenvalue(loss: Tensor, parameters: Sequence[Tensor]) -> float:
+    """Return the largest eigenvalue of a loss's Hessian; its graph is left as it is.
+
+    Args:
+        loss: with its graph, (); differentiable twice.
+        parameters: what it is differentiated by.
+
+    Raises:
+        RuntimeError: autograd cannot differentiate it twice.
+
+    Example:
+        >>> theta = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> largest_eigenvalue((theta**2 * torch.tensor([1.0, 3.0])).sum(), [theta])
+        6.0
+    """
+    with torch.enable_grad():
+        slopes = parameters_to_vector(
+            torch.autograd.grad(
+                loss, parameters, create_graph=True, allow_unused=True, materialize_grads=True
+            )
+        )
+    if not slopes.requires_grad:
+        return 0.0
+    if any("Error" in name for name in _nodes(slopes)):  # autograd would take them for constants
+        raise RuntimeError("an operation in it can be differentiated once only")
+
+    def product(vector: Tensor) -> Tensor:
+        made = torch.autograd.grad(
+            slopes, parameters, vector, True, allow_unused=True, materialize_grads=True
+        )
+        return parameters_to_vector(made).detach()
+
+    count = len(slopes)
+    if count <= _EXACT_UP_TO:
+        unit = torch.eye(count, dtype=slopes.dtype, device=slopes.device)
+        hessian = torch.stack([product(row) for row in unit]).double()
+        return float(torch.linalg.eigvalsh((hessian + hessian.T) / 2)[-1])
+
+    return _by_lanczos(product, slopes.detach())
+
+
+def _by_lanczos(product: Callable[[Tensor], Tensor], like: Tensor) -> float:
+    """Return the largest eigenvalue of a symmetric matrix, from its products with vectors."""
+    from scipy.sparse.linalg import LinearOperator, eigsh  # for large modules alone
+
+    def multiply(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = product(torch.from_numpy(vector.ravel()).to(like))
+        return found.to("cpu", torch.float64).numpy()
+
+    operator = LinearOperator((len(like), len(like)), matvec=multiply, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(len(like))
+    values = eigsh(operator, 1, which="LA", v0=start, tol=_PRECISION, return_eigenvectors=False)
+    return float(values[0])
+
+
+def has_kinks(loss: Tensor) -> bool:
+    """Return whether an operation that has a kink is in a loss's graph."""
+    names = [name.replace("LogSoftmax", "").replace("Softmax", "").lower() for name in _nodes(loss)]
+    return any(word.lower() in name for name in names for word in _KINKED)
+
+
+def _nodes(value: Tensor) -> Iterator[str]:
+    """Yield the names of the operations that led to a tensor."""
+    seen, waiting = set(), [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node.name()
+        waiting += [each for each, _ in node.next_functions]
