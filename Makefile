@@ -6,7 +6,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast reproduce benchmark mutants lint type tensorboard clean
+.PHONY: help setup run test test-all reproduce benchmark mutants lint type tensorboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,11 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)  ## fit a line to the diabetes data, then test its last and its best parameters
 	@$(BIN)/descentlab fit --config linear_regression/split.yaml --test_after_fit true
 
-test: $(READY)  ## run all tests (PYTEST="…" passes flags on)
-	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
-
-test-fast: $(READY)  ## run the tests that take no more than a few seconds each
+test: $(READY)  ## run the tests, but for those that take more than a few seconds (PYTEST="…" passes flags on)
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(PYTEST)
+
+test-all: $(READY)  ## run all tests
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 reproduce: $(READY)  ## run every entry of the handouts and write reports/handouts/
 	@$(BIN)/python scripts/reproduce.py

@@ -6,8 +6,11 @@ import os
 # only wait for each other, and sums do not depend on how many there are
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import numpy as np
 import pytest
 import torch
+
+from descentlab.drawing import curves
 
 torch.set_num_threads(1)
 
@@ -24,6 +27,16 @@ def clean_environment():
     _forget()
     yield
     _forget()
+
+
+@pytest.fixture
+def white_pictures(monkeypatch):
+    """Each figure is a white one, in this process: other tests look at what is drawn."""
+    image = np.full((100, 160, 3), 255, dtype=np.uint8)
+    monkeypatch.setattr(curves, "pixels", lambda figure: image)
+    monkeypatch.setattr(
+        curves.FigureCanvasSVG, "print_svg", lambda _, path, metadata: path.write_text("<svg/>")
+    )
 
 
 def _forget():

@@ -30,7 +30,7 @@ FOLLOWED = ("add_an_optimizer.md", "add_an_objective.md")  # in a copy: see test
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, white_pictures):
     """An empty folder with tensors of the user's, as the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` does

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ class Command:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self._become(words, folder)
+                become(words, folder, self.out, self.err)
                 writes = _Writes(at_write)
                 if at_write or counts:
                     sys.setprofile(writes.look)
@@ -97,20 +98,6 @@ class Command:
                 sys.excepthook(*sys.exc_info())
                 status = 99
             os._exit(status)
-
-    def _become(self, words: tuple[str, ...], folder: Path) -> None:
-        """Be as a process that a shell has started."""
-        os.setsid()
-        os.chdir(folder)
-        sys.argv = [str(Path(sys.executable).with_name("descentlab")), *words]
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-        for number, path in ((1, self.out), (2, self.err)):
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(file, number)
-            os.close(file)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
 
     def send(self, number: int) -> None:
         """Send a signal, unless it has ended."""
@@ -130,6 +117,28 @@ class Command:
         os.killpg(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         return None
+
+
+def become(words: Sequence[str], folder: Path, out: Path, err: Path) -> None:
+    """Make this process, which was forked, be as one that a shell has started.
+
+    Args:
+        words: the words after the command's name.
+        folder: where it is called.
+        out: the file that its stdout goes to.
+        err: the file that its stderr goes to.
+    """
+    os.setsid()
+    os.chdir(folder)
+    sys.argv = [str(Path(sys.executable).with_name("descentlab")), *words]
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    for number, path in ((1, out), (2, err)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, number)
+        os.close(file)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class _Writes:

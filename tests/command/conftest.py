@@ -3,12 +3,10 @@
 import os
 import signal
 
-import numpy as np
 import pytest
 from command_line import YOUR_DATA, Outcome, digest, write_data
 
 from descentlab.__main__ import main
-from descentlab.drawing import curves
 
 
 @pytest.fixture(autouse=True)
@@ -39,16 +37,6 @@ def here(tmp_path, monkeypatch):
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def white_pictures(monkeypatch):
-    """Each figure is a white one, but those of `finished`: other tests look at what is drawn."""
-    image = np.full((100, 160, 3), 255, dtype=np.uint8)
-    monkeypatch.setattr(curves, "pixels", lambda figure: image)
-    monkeypatch.setattr(
-        curves.FigureCanvasSVG, "print_svg", lambda _, path, metadata: path.write_text("<svg/>")
-    )
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """`fit --resume RUN`: in its own folder, with the files of a run that was never stopped."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,6 +10,8 @@ import torch
 import yaml
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from forked import Forked
 
 LINE = (
     *("fit", "--config", "linear_regression/split.yaml", "--data.source", "line"),
@@ -190,23 +189,16 @@ def test_a_second_process_is_refused_while_the_first_one_lives(command, here):
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_process_goes_on_as_if_it_had_not_been(here, command, sign):
     words = (*LINE, *ADAM, *MONITOR, "--best_parameters.every", "0.2")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "descentlab", *words, "--trainer.max_epochs", "100000"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = Forked((*words, "--trainer.max_epochs", "100000"), here)
     last = here / RUN / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 90
     while not last.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.7)
     process.send_signal(sign)
-    out, _ = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     if sign == signal.SIGTERM:
-        assert f"it goes on with: descentlab fit --resume {RUN}" in out
+        assert f"it goes on with: descentlab fit --resume {RUN}" in err
     epoch = torch.load(last, weights_only=True)["epoch"]
     epochs = ("--trainer.max_epochs", str(epoch + 4))
     outcome = command("fit", "--resume", RUN, *epochs)

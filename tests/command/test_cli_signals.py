@@ -13,6 +13,7 @@ import torch
 from command_line import digest
 
 from descentlab.command.process import Stop
+from forked import Forked
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,7 +51,7 @@ def listening():
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a command as a process of its own, which does not outlive the test.
+    """Start Python with a command, as at a terminal; it does not outlive the test.
 
     It is not measured: where Python starts a measurement, before the command, a Ctrl-C is lost.
     """
@@ -75,6 +76,17 @@ def start(tmp_path):
         process.communicate()
 
 
+@pytest.fixture
+def running(tmp_path):
+    """A long run that has finished an epoch, and does not outlive the test."""
+    process = Forked(WORDS, tmp_path)
+    try:
+        wait_for(process, tmp_path / RUN / "checkpoints/last.ckpt")
+        yield process
+    finally:
+        process.kill()
+
+
 def wait_for(process, path):
     deadline = time.monotonic() + 60
     while not path.exists():
@@ -91,14 +103,12 @@ def wait_for(process, path):
         (signal.SIGHUP, 143, f"terminated: what was finished before is in {RUN}"),
     ],
 )
-def test_a_stopped_run_keeps_what_it_finished(start, tmp_path, number, status, says):
-    process = start(*WORDS)
+def test_a_stopped_run_keeps_what_it_finished(running, tmp_path, number, status, says):
     checkpoints = tmp_path / RUN / "checkpoints"
-    wait_for(process, checkpoints / "last.ckpt")
     first = torch.load(checkpoints / "last.ckpt", weights_only=True)["epoch"]
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == status, err
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == status, err
     assert "Traceback" not in out + err
     how = f"it goes on with: descentlab fit --resume {RUN}"
     assert err.rstrip("\n").split("\n")[-1] == f"descentlab: error: {says}; {how}"
@@ -117,11 +127,9 @@ def test_a_stopped_run_keeps_what_it_finished(start, tmp_path, number, status, s
     assert last["global_step"] <= len(steps) <= last["global_step"] + 12  # the epoch begun
 
 
-def test_what_was_stopped_goes_on_and_can_be_tested(start, tmp_path, monkeypatch, command):
-    process = start(*WORDS)
-    wait_for(process, tmp_path / RUN / "checkpoints/last.ckpt")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+def test_what_was_stopped_goes_on_and_can_be_tested(running, tmp_path, monkeypatch, command):
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
     before = digest(tmp_path / "logs")
     monkeypatch.chdir(tmp_path)
     last = torch.load(f"{RUN}/checkpoints/last.ckpt", weights_only=True)

@@ -1,7 +1,5 @@
 """Runs that start at the same time: every one gets a folder of its own."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -11,6 +9,7 @@ from command_line import YOUR_DATA, digest, write_data
 
 from descentlab.errors import UsageError
 from descentlab.runs.logger import RunLogger
+from forked import Forked
 
 PROCESSES = 4
 
@@ -61,15 +60,9 @@ def test_a_folder_is_discarded_only_by_the_one_that_made_it(tmp_path):
 @pytest.mark.slow
 def test_processes_that_start_together_do_not_mix(tmp_path):
     write_data(tmp_path)
-    words = [sys.executable, "-m", "descentlab", *YOUR_DATA, "--learning_curves", "null"]
+    words = (*YOUR_DATA, "--learning_curves", "null", "--graph_export", "null")
     running = [
-        subprocess.Popen(
-            [*words, "--graph_export", "null", "--seed_everything", str(seed)],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for seed in range(PROCESSES)
+        Forked((*words, "--seed_everything", str(seed)), tmp_path) for seed in range(PROCESSES)
     ]
     for process in running:
         _, err = process.communicate(timeout=120)

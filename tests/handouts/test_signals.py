@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from forked import Forked
+
 ROOT = Path(__file__).parents[2]
 
 COURSE = """
@@ -54,14 +56,7 @@ TRAINING = 'row.fit("--trainer.max_epochs", "1000000", "--batch_loss", "null")'
 def test_a_signal_ends_it_at_once(tmp_path, number, status, word, body):
     (tmp_path / "slow.py").write_text(COURSE.replace("{body}", body))
     (tmp_path / "tmp").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "descentlab", "reproduce", "slow.py"],
-        cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = Forked(("reproduce", "slow.py"), tmp_path, TMPDIR=str(tmp_path / "tmp"))
     try:
         wait_for(lambda: under_way(tmp_path, body), process)
         process.send_signal(number)
