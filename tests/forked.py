@@ -71,5 +71,6 @@ def _run(words, folder, environment, out, err):
 
     become(words, folder, out, err)
     os.environ.update(environment)
+    tempfile.tempdir = None  # TMPDIR is looked at anew
     sys.path.insert(0, str(folder))  # as `python -m` does
     sys.exit(main(words))
