@@ -4,6 +4,7 @@ from .accelerator_timer import AcceleratorTimer
 from .batch_loss import BatchLoss
 from .best_parameters import BestParameters
 from .fit_picture import FitPicture
+from .gradient_statistics import GradientStatistics
 from .graph_export import GraphExport
 from .instrument import Instrument
 from .learning_curves import LearningCurves
@@ -18,6 +19,7 @@ __all__ = [
     "BatchLoss",
     "BestParameters",
     "FitPicture",
+    "GradientStatistics",
     "GraphExport",
     "Instrument",
     "LearningCurves",

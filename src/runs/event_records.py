@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+LONGEST_TAG = 100  # bytes: all lengths within a record are below 128, and take one byte
 _POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), reflected
 _MASK = 0xA282EAD8  # added to a checksum that is stored beside what it checks
 _STEP_BYTES = 5  # a number below 2**35, seven bits a byte
@@ -26,7 +27,7 @@ def scalar_records(
     event holds the time, the step and a summary with the tag and the value.
 
     Args:
-        tag: the scalar's name, of at most 100 bytes.
+        tag: the scalar's name, of at most `LONGEST_TAG` bytes.
         values: shape (n,).
         first_step: the step of the first value; the others follow one by one.
         wall_time: seconds since the epoch, the same for all.

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from ..errors import UsageError
 from ..internals.tensorboard import write_records
-from .event_records import scalar_records
+from .event_records import LONGEST_TAG, scalar_records
 from .files import remove_leftovers, replacing
 from .joined import LoggedBefore
 
@@ -243,8 +243,11 @@ class RunLogger(TensorBoardLogger):
         """Write one value a step to TensorBoard, all at once."""
         if not values:
             return
-        records = scalar_records(tag, np.array(values, np.float32), first_step, time.time())
-        if not write_records(self.experiment, records):
+        short = len(tag.encode()) <= LONGEST_TAG
+        many = np.array(values, np.float32)
+        if not short or not write_records(
+            self.experiment, scalar_records(tag, many, first_step, time.time())
+        ):
             for step, value in enumerate(values, start=first_step):
                 self.experiment.add_scalar(tag, value, step)
 
