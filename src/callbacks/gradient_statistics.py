@@ -4,7 +4,6 @@ import csv
 import math
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +16,11 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import UsageError
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
-from ..runs.joined import read_table
+from ..runs.joined import damaged, read_table
 from .fresh_metrics import is_new
 from .instrument import Instrument
 
-_MOST_COPIES, _MOST_ELEMENTS = 1024, 2**16  # kept as they are before their norms are taken
+_MOST_COPIES, _MOST_ELEMENTS = 1024, 2**16  # steps and elements, before norms are taken
 _HEADING = ("step", "parameter", "gradient_norm", "update_ratio")
 
 
@@ -58,7 +57,7 @@ class GradientStatistics(Instrument):
 
     def _begin(self) -> None:
         self._counts: dict[int, int] = {}  # steps of each optimizer, by its place
-        self._copies: list[_Copy] = []
+        self._copies: list[_Step] = []
         self._norms: list[_Norms] = []
         self._elements = self._measured = 0
         self._handles: list[RemovableHandle] = []
@@ -86,60 +85,63 @@ class GradientStatistics(Instrument):
         path.parent.mkdir(parents=True, exist_ok=True)
         _, *rows = (read_table(path) if goes_on(trainer) or path == self._path else []) or [[]]
         self._path = path
+        try:
+            kept = [row for row in rows if int(row[0]) < trainer.global_step]
+        except (ValueError, IndexError) as error:
+            raise damaged(path, error) from error
         with replacing(path, newline="") as file:
-            kept = (row for row in rows if int(row[0]) < trainer.global_step)
             csv.writer(file, lineterminator="\n").writerows([_HEADING, *kept])
 
     def _listeners(
         self, trainer: Trainer, place: int
     ) -> tuple[Callable[..., None], Callable[..., None]]:
         """Return what is called before and after each step of an optimizer."""
-        kept: list[tuple[Tensor, Tensor]] = []
+        parameters: list[Tensor] = []
+        starts: list[Tensor] = []
 
         def before(optimizer: Optimizer, *_: Any) -> None:
-            kept.clear()
+            nonlocal parameters, starts
+            parameters, starts = [], []
             if self._counts.get(place, 0) % self.every == 0:
-                kept.extend(
-                    (p, p.data.clone())
-                    for group in optimizer.param_groups
-                    for p in group["params"]
-                    if p.requires_grad
-                )
+                each = [p for group in optimizer.param_groups for p in group["params"]]
+                parameters = [p for p in each if p.requires_grad]
+                starts = [p.data.clone() for p in parameters]
 
         def after(*_: Any) -> None:
             self._counts[place] = self._counts.get(place, 0) + 1
-            if kept:
-                self._keep(trainer.global_step, kept)
-                kept.clear()
+            if parameters:
+                self._keep(trainer.global_step, parameters, starts)
 
         return before, after
 
-    def _keep(self, step: int, pairs: list[tuple[Tensor, Tensor]]) -> None:
+    def _keep(self, step: int, parameters: list[Tensor], starts: list[Tensor]) -> None:
         """Keep copies of gradients and parameters; of many or large ones the norms alone."""
-        for parameter, before in pairs:
-            name = self._names.get(id(parameter))
-            if name is None:  # not the module's, but an optimizer's all the same
-                name = self._names.setdefault(id(parameter), f"unnamed_{len(self._names)}")
-            slope = None if parameter.grad is None else parameter.grad.detach().clone()
-            copy = _Copy(self._measured, step, name, before, parameter.data.clone(), slope)
-            self._copies.append(copy)
-            self._elements += before.numel()
-            if self._elements > _MOST_ELEMENTS or len(self._copies) > _MOST_COPIES:
-                self._take_norms()
+        ends = [p.data.clone() for p in parameters]
+        slopes = [None if (g := p.grad) is None else g.detach().clone() for p in parameters]
+        self._copies.append((self._measured, step, parameters, starts, ends, slopes))
         self._measured += 1
+        self._elements += sum(map(Tensor.numel, starts))
+        if self._elements > _MOST_ELEMENTS or len(self._copies) >= _MOST_COPIES:
+            self._take_norms()
 
     def _take_norms(self) -> None:
-        self._copies.sort(key=attrgetter("name"))
-        for _, group in groupby(self._copies, key=attrgetter("name")):
-            copies = list(group)
-            start = _stacked([copy.before for copy in copies])
-            end = _stacked([copy.after for copy in copies])
-            slopes = [copy.slope for copy in copies if copy.slope is not None]
-            norms = _norm(_stacked(slopes)) if slopes else start.new_empty(0)
-            keys = [(copy.order, copy.step, copy.slope is not None) for copy in copies]
-            self._norms.append((copies[0].name, keys, norms, _norm(end - start), _norm(start)))
+        """Take the norms of what was kept, of all steps of a parameter at once."""
+        kept: dict[str, list[_Copy]] = {}
+        for order, step, parameters, starts, ends, slopes in self._copies:
+            for parameter, start, end, slope in zip(parameters, starts, ends, slopes, strict=True):
+                name = self._names.get(id(parameter))
+                if name is None:  # not the module's, but an optimizer's all the same
+                    name = self._names.setdefault(id(parameter), f"unnamed_{len(self._names)}")
+                kept.setdefault(name, []).append(_Copy(order, step, start, end, slope))
         self._copies.clear()
         self._elements = 0
+        for name, many in kept.items():
+            before = _stacked([copy.start for copy in many])
+            after = _stacked([copy.end for copy in many])
+            given = [copy.slope for copy in many if copy.slope is not None]
+            norms = _norm(_stacked(given)) if given else before.new_empty(0)
+            keys = [(copy.order, copy.step, copy.slope is not None) for copy in many]
+            self._norms.append((name, keys, norms, _norm(after - before), _norm(before)))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what was measured."""
@@ -219,10 +221,13 @@ class _Copy(NamedTuple):
 
     order: int
     step: int
-    name: str
-    before: Tensor
-    after: Tensor
+    start: Tensor
+    end: Tensor
     slope: Tensor | None
+
+
+#: order and step, the parameters, and copies of each before and after it and of its gradient
+_Step = tuple[int, int, list[Tensor], list[Tensor], list[Tensor], list[Tensor | None]]
 
 
 #: of one parameter: its name; order, step and whether it had a gradient; and the norms of the

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,7 +103,7 @@ def test_it_is_the_plain_loop_and_the_run_is_left_alone(tmp_path, manual, seed):
 
 @EITHER
 def test_every_and_a_run_that_goes_on(tmp_path, manual, monkeypatch):
-    monkeypatch.setattr("descentlab.callbacks.gradient_statistics._MOST_COPIES", 7)
+    monkeypatch.setattr("descentlab.callbacks.gradient_statistics._MOST_COPIES", 3)
     logger = {"logger": RunLogger(tmp_path, "run", 0), "log_every_n_steps": 1}
     two = fit(tmp_path, GradientStatistics(2), module=Net(manual, 5), epochs=2, **logger)
     folder = tmp_path / "run" / "version_0"
@@ -223,10 +224,20 @@ def test_precisions_neither_overflow_nor_fail(tmp_path, dtype):
     theta = nn.Parameter(torch.full((9,), 4e4, dtype=dtype))
     theta.grad = torch.full_like(theta, 3e4)
     watch._names = {id(theta): "theta"}
-    watch._keep(0, [(theta, torch.full_like(theta, 2e4))])
+    watch._keep(0, [theta], [torch.full_like(theta, 2e4)])
     watch._take_norms()
     (*_, slope, ratio) = list(watch._rows())[1]
     assert (slope, ratio) == pytest.approx((9e4, 1), rel=1e-2)
+
+
+@pytest.mark.parametrize("row", ["x,slope,1.0,1.0", ""])
+def test_a_damaged_file_is_named(tmp_path, row):
+    path = tmp_path / "gradient_statistics.csv"
+    path.write_text(f"step,parameter,gradient_norm,update_ratio\n{row}\n")
+    watch = GradientStatistics()
+    watch._path = path
+    with pytest.raises(UsageError, match=r"gradient_statistics\.csv is damaged"):
+        watch._open(path, SimpleNamespace(loggers=[], global_step=3))
 
 
 def test_every_is_at_least_one():
