@@ -1,6 +1,7 @@
 """The loss of every update, in order."""
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
 from itertools import groupby
@@ -48,8 +49,6 @@ class BatchLoss(Instrument):
         stop_if_not_finite: whether a NaN or infinite loss ends the run.
 
     Attributes:
-        losses: the losses of this fit so far, in order.
-        steps: the step of each.
         first_step: the number of updates before this fit; not 0 where it resumed.
         updates_per_epoch: how many updates the last finished epoch had.
 
@@ -63,8 +62,8 @@ class BatchLoss(Instrument):
         self._begin()
 
     def _begin(self) -> None:
-        self.losses: list[float] = []
-        self.steps: list[int] = []
+        self._losses = array("d")
+        self._steps = array("q")
         self.first_step = 0
         self.updates_per_epoch = 0
         self._pending: list[tuple[int, Tensor]] = []  # the first step, and the losses from it on
@@ -74,6 +73,16 @@ class BatchLoss(Instrument):
         self._batch: Any = None
         self._told = False
 
+    @property
+    def losses(self) -> list[float]:
+        """The losses of this fit so far, in order."""
+        return self._losses.tolist()
+
+    @property
+    def steps(self) -> list[int]:
+        """The step of each of the losses."""
+        return self._steps.tolist()
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
         if stage == "fit" and is_new(trainer):
@@ -82,9 +91,9 @@ class BatchLoss(Instrument):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the file, and see whether an update may call its closure several times."""
         self._step = trainer.global_step
-        kept = bisect_left(self.steps, self._step)
-        del self.losses[kept:], self.steps[kept:]
-        self.first_step = self.steps[0] if self.steps else self._step
+        kept = bisect_left(self._steps, self._step)
+        del self._losses[kept:], self._steps[kept:]
+        self.first_step = self._steps[0] if self._steps else self._step
         self._written = kept
         self._pending.clear()
         self._accumulated: list[Tensor] = []
@@ -105,9 +114,10 @@ class BatchLoss(Instrument):
         with replacing(path) as file:
             file.write("epoch,step,loss\n")
             file.writelines(f"{epoch},{step},{loss!r}\n" for epoch, step, loss in before)
-        if before and not self.steps:  # of the process before this one
-            self.steps, self.losses = [row[1] for row in before], [row[2] for row in before]
-            self.first_step, self._written = self.steps[0], len(before)
+        if before and not self._steps:  # of the process before this one
+            self._steps.extend(row[1] for row in before)
+            self._losses.extend(row[2] for row in before)
+            self.first_step, self._written = self._steps[0], len(before)
             self.updates_per_epoch = sum(row[0] == before[-1][0] for row in before)
         return path.open("a")
 
@@ -117,7 +127,7 @@ class BatchLoss(Instrument):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note where the epoch starts."""
-        self._epoch_step, self._epoch_row = trainer.global_step, len(self.losses)
+        self._epoch_step, self._epoch_row = trainer.global_step, len(self._losses)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -153,25 +163,25 @@ class BatchLoss(Instrument):
             return []
         fetched: list[float] = torch.cat([losses for _, losses in self._pending]).tolist()
         for step, losses in self._pending:
-            self.steps += range(step, step + losses.numel())
+            self._steps.extend(range(step, step + losses.numel()))
         self._pending.clear()
-        self.losses += fetched
+        self._losses.extend(fetched)
         return fetched
 
     def _stop_if_any(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        bad = next((i for i, loss in enumerate(self.losses) if not math.isfinite(loss)), None)
+        bad = next((i for i, loss in enumerate(self._losses) if not math.isfinite(loss)), None)
         if bad is None:
             return
         if bad:
             bound = _bound(trainer, pl_module, self._batch)
-            before = f"the last finite loss was {self.losses[bad - 1]:.6g}{bound}"
+            before = f"the last finite loss was {self._losses[bad - 1]:.6g}{bound}"
         else:
             before = (
                 "it was the first, before any update: look at the data, the start, the precision"
             )
         raise RunError(
-            f"the loss at step {self.steps[bad]} (epoch {trainer.current_epoch}) is "
-            f"{self.losses[bad]}: {before}"
+            f"the loss at step {self._steps[bad]} (epoch {trainer.current_epoch}) is "
+            f"{self._losses[bad]}: {before}"
         )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -181,12 +191,12 @@ class BatchLoss(Instrument):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's losses."""
         if trainer.global_step == self._epoch_step and not pl_module.automatic_optimization:
-            first = self.steps[-1] + 1 if self.steps else self._step
+            first = self._steps[-1] + 1 if self._steps else self._step
             self._pending += enumerate(self._accumulated, start=first)  # of updates not counted
             self._accumulated.clear()
         self._fetch(trainer, pl_module)
-        self.updates_per_epoch = len(self.losses) - self._epoch_row
-        if not self.losses and not self._told:
+        self.updates_per_epoch = len(self._losses) - self._epoch_row
+        if not self._losses and not self._told:
             self._told = True
             rank_zero_warn(
                 f"{type(pl_module).__name__}.training_step gives no loss, so that BatchLoss has "
@@ -207,10 +217,10 @@ class BatchLoss(Instrument):
             return
         epoch = trainer.current_epoch
         new = slice(self._written, None)
-        fresh = list(zip(self.steps[new], self.losses[new], strict=True))
+        fresh = list(zip(self._steps[new], self._losses[new], strict=True))
         self._file.writelines(f"{epoch},{step},{loss!r}\n" for step, loss in fresh)
         self._file.flush()
-        self._written = len(self.losses)
+        self._written = len(self._losses)
         # one write for each stretch of steps without a gap
         for _, rows in groupby(enumerate(fresh), key=lambda row: row[1][0] - row[0]):
             stretch = [row for _, row in rows]
