@@ -9,6 +9,7 @@ import torch
 
 from descentlab.errors import UsageError
 
+from .growth import growth
 from .measure import Row
 from .overhead import overhead
 from .record import into_page, measured, read, slower, table, write
@@ -23,6 +24,7 @@ CASES: dict[str, Callable[[bool], list[Row]]] = {
     "unroll": unroll,
     "rows": rows,
     "startup": startup,
+    "growth": growth,
 }
 RECORD = Path("reports") / "benchmark.json"
 PAGE = Path("docs") / "performance.md"
