@@ -1,4 +1,4 @@
-"""Whether a long fit stays as it is: memory, open files and time, by tenths of the run."""
+"""Whether a long fit stays as it is: memory, open files and time of an epoch."""
 
 import itertools
 import os
@@ -57,7 +57,7 @@ def growth(quick: bool) -> list[Row]:
 
     Returns:
         One row: an epoch of the last fifth beside one of the second fifth; its facts have the
-        memory and the open files at the end of each tenth.
+        memory and the open files after the first fifth and at the end.
 
     Raises:
         RuntimeError: naming what grew by more than it may.
@@ -76,14 +76,13 @@ def growth(quick: bool) -> list[Row]:
 
 
 def row_of(samples: Sequence[Sample]) -> Row:
-    """Return the last fifth beside the second, with the facts of each tenth."""
+    """Return the last fifth beside the second, with what was held after the first and the last."""
     second, last = _fifths(samples)
-    tenth = len(samples) // 10
     facts: dict[str, float] = {}
-    for number in range(1, 11):
-        _, memory, files = samples[number * tenth - 1]
-        facts[f"memory after tenth {number}, MB"] = memory / 1e6
-        facts[f"open files after tenth {number}"] = files
+    for when, number in (("after a fifth", len(samples) // 5), ("at the end", len(samples))):
+        _, memory, files = samples[number - 1]
+        facts[f"memory {when}, MB"] = memory / 1e6
+        facts[f"open files {when}"] = files
     title = f"{UPDATES_PER_EPOCH * len(samples):,} updates, last fifth"
     return Row.of(title, "s an epoch", last, {"second fifth": second}, facts)
 

@@ -73,7 +73,10 @@ def sentence(message: str, flags: Iterable[str] = ()) -> str:
         --modle x: there is no such flag; did you mean --model?
     """
     if found := re.match(r"argument subcommand: invalid choice: '(.*?)'", message):
-        return f"{found[1]} is no command: give fit, validate, test, predict or configs"
+        return (
+            f"{found[1]} is no command: give fit, validate, test, predict, configs, runs, compare, "
+            "verify or reproduce"
+        )
     if found := re.match(r"the following arguments are required: (.*)", message):
         return _missing(found[1])
     if found := re.match(r"unrecognized arguments: (.*)", message):

@@ -11,8 +11,8 @@ def test_a_fit_that_stays_as_it_is_has_not_grown():
     assert grown(SAMPLES) == []
     row = row_of(SAMPLES)
     assert row.ratios["second fifth"].median == pytest.approx(1)
-    assert row.facts["open files after tenth 10"] == 8
-    assert row.facts["memory after tenth 1, MB"] == 400
+    assert row.facts["open files at the end"] == 8
+    assert row.facts["memory after a fifth, MB"] == 401
 
 
 @pytest.mark.parametrize(
