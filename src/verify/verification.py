@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.optim import Optimizer
@@ -13,7 +13,10 @@ from .comparison import Make, Outcome, run
 from .housekeeping import faults
 from .hyperparameters import idle
 from .identification import Identity, identify
+from .limits import Cost, StableRate, cost, stable_rate
 from .problems import problems
+
+T = TypeVar("T")
 
 #: the precisions in which two optimizers are compared, by name
 PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
@@ -38,6 +41,8 @@ class Verification:
         faults: what it does not keep and the reference does.
         kept: the names of the checks that hold.
         identity: where steps differ, which update rule it is, or why that cannot be told.
+        rate: the largest stable learning rate, where the reference's is known in closed form.
+        cost: of a step, beside one of the reference; None where one takes no dense gradients.
     """
 
     candidate: str
@@ -49,6 +54,8 @@ class Verification:
     faults: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     identity: Identity | str = ""
+    rate: StableRate | None = None
+    cost: Cost | None = None
 
     @property
     def holds(self) -> bool:
@@ -89,6 +96,8 @@ class Verification:
         lines += [f"  WRONG    {fault}" for fault in self.faults]
         lines += [f"  works    {', '.join(self.working)}"] if self.working else []
         lines += [f"  keeps    {', '.join(self.kept)}"] if self.kept else []
+        lines += [f"  stable   {self.rate}"] if self.rate else []
+        lines += [f"  costs    {self.cost}"] if self.cost else []
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -106,6 +115,8 @@ class Verification:
             "working": self.working,
             "faults": self.faults,
             "kept": self.kept,
+            "rate": self.rate and asdict(self.rate),
+            "cost": self.cost and asdict(self.cost),
             "outcomes": [{**asdict(each), "holds": each.holds} for each in self.outcomes],
         }
 
@@ -159,6 +170,8 @@ def compare(
         tuple(wrong),
         tuple(kept),
         "" if all(each.holds for each in outcomes) else _identified(ours, theirs),
+        _if_it_can(stable_rate, ours, theirs),
+        _if_it_can(cost, ours, theirs),
     )
 
 
@@ -219,6 +232,14 @@ def _identified(ours: Make, theirs: Make) -> Identity | str:
         return identify(ours, group)
     except Exception as error:  # whatever an optimizer does not take
         return f"which update rule it is cannot be told: {error}"
+
+
+def _if_it_can(measure: Callable[[Make, Make], T], ours: Make, theirs: Make) -> T | None:
+    """Measure what is no promise: an optimizer that does not take it is not measured."""
+    try:
+        return measure(ours, theirs)
+    except Exception:  # whatever an optimizer does not take
+        return None
 
 
 def _name(make: Callable[..., Any]) -> str:
