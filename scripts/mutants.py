@@ -222,6 +222,8 @@ def _test(folder: str, tests: list[str]) -> None:
     """Run tests with the package of a folder, and end the process with pytest's status."""
     import pytest
 
+    for name in [name for name in sys.modules if name.partition(".")[0] == "descentlab"]:
+        del sys.modules[name]  # a fork server that others use, too, has the source as it is
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["PYTHONPATH"] = folder  # for the processes that tests start
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
