@@ -37,8 +37,9 @@ class Stability(Instrument):
     0, and where an operation with a kink (ReLU, abs, max, clamp) is in the graph.
 
     Written: `curvature.csv` (step, largest, bound) in the run's folder, and `curvature/largest` in
-    TensorBoard, once an epoch. A loss that cannot be differentiated twice, complex parameters and
-    the scaled losses of 16-bit training are not measured, and a warning says so.
+    TensorBoard, once an epoch and where a run ends early. A loss that cannot be differentiated
+    twice, complex parameters and the scaled losses of 16-bit training are not measured, and a
+    warning says so.
 
     Args:
         every: how many updates there are from one measurement to the next.
@@ -96,6 +97,15 @@ class Stability(Instrument):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what was measured."""
+        self._write(trainer)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write what was measured, of a run that ends before its time, as one that diverges."""
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
         if self._path is None:
             return
         rows = (f"{s},{v!r},{'' if bound is None else repr(bound)}" for s, v, bound in self.found)

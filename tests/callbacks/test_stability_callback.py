@@ -41,6 +41,17 @@ def test_it_is_the_closed_form_of_each_batch_and_the_run_is_left_alone(tmp_path,
     assert lines[1] == f"0,{watch.found[0][1]!r},{watch.found[0][2]!r}"
 
 
+def test_a_run_that_ends_early_has_what_was_measured(tmp_path):
+    watch = Stability(every=1)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fit(tmp_path, watch, module=Foreign(fail_at=3))
+    lines = (tmp_path / "curvature.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        [str(step), repr(value)] for step, value, _ in watch.found
+    ]
+    assert [step for step, _, _ in watch.found] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_accumulation_does_not_divide_it(tmp_path, accumulated):
     watch = Stability(every=1)

@@ -1,5 +1,6 @@
 """The largest stable learning rate of an optimizer, and the cost of its step, in a report."""
 
+import time
 from functools import partial
 
 import pytest
@@ -61,7 +62,18 @@ def test_the_cost_of_an_optimizer_beside_itself_and_beside_one_with_more_state()
     assert cost(heavy, heavy).memory == 1.0
     adam = cost(torch.optim.Adam, heavy)
     assert adam.memory == pytest.approx(2.0, rel=2e-3)  # two buffers and a count of steps
-    assert adam.time > 0
+
+
+def test_a_slow_step_is_seen():
+    """Both ways: waiting 5 ms, it takes hundreds of times as long, and the other a hundredth."""
+
+    class Slow(torch.optim.SGD):
+        def step(self, closure=None):
+            time.sleep(0.005)
+            return super().step(closure)
+
+    assert cost(Slow, torch.optim.SGD).time > 5
+    assert cost(torch.optim.SGD, Slow).time < 0.2
 
 
 def test_what_takes_no_dense_gradients_is_not_measured():
