@@ -216,6 +216,7 @@ class RunLogger(TensorBoardLogger):
         if not self._writing:
             self.take_folder()
             self._writing = True
+            _leave_the_second_of(self._earlier)
             super().experiment.add_custom_scalars(LAYOUT)
         return super().experiment
 
@@ -270,6 +271,17 @@ class RunLogger(TensorBoardLogger):
             self._closing = False
         began = self._table is not None
         self._free_lock(ended=status == "success" if began else not self.left_open)
+
+
+def _leave_the_second_of(files: Sequence[Path]) -> None:
+    """Wait, less than a second, where one of the event files was begun in this one.
+
+    TensorBoard reads them in the order of their names, of which all but the last number would be
+    the same, and puts `.10` before `.9`.
+    """
+    seconds = {path.name.split(".")[3] for path in files}
+    while f"{int(time.time()):010}" in seconds:
+        time.sleep(0.02)
 
 
 class _Table(ExperimentWriter):

@@ -1,6 +1,7 @@
 """Every point that a run logs is in its event file, whoever writes that file."""
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -103,3 +104,19 @@ def test_points_are_written_in_bulk_only_where_the_stub_writes(writes, tmp_path,
     monkeypatch.setattr(SummaryWriter, "add_scalar", counted)
     log_a_run(tmp_path)
     assert single.count("loss/batch") == (0 if writes == "stub" else len(EXPECTED))
+
+
+def test_event_files_of_one_second_are_read_in_the_order_in_which_they_were_begun(
+    tmp_path, monkeypatch
+):
+    """Also where their numbers, 9 and 10, are in another order as text."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(9))
+    first = RunLogger(str(tmp_path), version=0)
+    first.experiment.add_scalar("a", 1.0, 0)
+    first.finalize("success")
+    second = RunLogger(str(tmp_path), version=0)
+    second.go_on(Path(first.log_dir), None)
+    second.experiment.add_scalar("a", 2.0, 1)
+    second.finalize("success")
+    read = EventAccumulator(first.log_dir).Reload()
+    assert [(event.step, event.value) for event in read.Scalars("a")] == [(0, 1.0), (1, 2.0)]
