@@ -63,4 +63,4 @@ def norm(row: Row) -> None:
     powers = [[0.6**k, -(0.6**k)] for k in range(1, 21)]
     row.agreement("θ_k", "[1, -1] · 0.6ᵏ", thetas, powers, ROUNDINGS, scale=1.0)
     row.figures("θ_20", "[3.6562e-05, -3.6562e-05]", thetas[-1], derived=True)
-    row.picture = learning_curve_figure(range(-1, 20), {"‖θ‖²": run.set_losses("train")})
+    row.picture = learning_curve_figure(range(-1, 20), {"‖θ‖²": run.set_losses("train")}, "‖θ‖²")

@@ -7,9 +7,11 @@ from itertools import pairwise
 from torch import Tensor
 
 from descentlab.demonstrations.tensors import ACCELERATORS, NOT_PRESENT, devices_present
-from descentlab.drawing.curves import batch_loss_figure, learning_curve_figure
+from descentlab.drawing.batch_losses import batch_loss_figure
+from descentlab.drawing.curves import learning_curve_figure
 from descentlab.drawing.graphs import to_png, to_svg
 from descentlab.handouts import Finished, Handout, Row, edge_text, node_text
+from descentlab.modules import LinearDynamics
 from descentlab.objectives import initial_states
 from handouts.pictures import beside_each_other, stable_rates_figure
 
@@ -23,6 +25,7 @@ PRACTICAL = Handout(
 HORIZON = 20
 RATE = 1.25e-3
 SEED = 42
+QUANTITY = LinearDynamics.quantity
 #: the accelerators that Lightning trains on, beside the CPU
 TRAINABLE = ("cuda", "mps")
 
@@ -118,7 +121,7 @@ def descent_by_hand(row: Row) -> None:
     row.wording("at lr = 0.0026", "diverges", answers[1], derived=True)
     named = {"0.00125": one_step, "0.0024": below, "0.0026": above}
     curves = {f"lr {name}": run.set_losses("train") for name, run in named.items()}
-    row.picture = learning_curve_figure(range(-1, len(errors[0]) - 1), curves)
+    row.picture = learning_curve_figure(range(-1, len(errors[0]) - 1), curves, QUANTITY)
 
 
 @PRACTICAL.entry("1.2c", "The same with torch.optim.SGD", "linear_dynamics/sgd")
@@ -162,7 +165,7 @@ def old_rate(row: Row) -> None:
     bound = re.search(r"stable below ([\d.e+-]+)", message)
     says = float(bound[1]) if bound else None
     row.figures("stable below, says the message", "2.5e-05", says, derived=True)
-    row.picture = batch_loss_figure(run.losses())
+    row.picture = batch_loss_figure(run.losses(), quantity=QUANTITY)
     row.details["the message"] = message
 
 

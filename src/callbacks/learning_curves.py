@@ -1,20 +1,20 @@
 """Learning curves: the losses per update and per epoch, as figures."""
 
 import math
+from collections.abc import Sized
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from matplotlib.figure import Figure
+from torch.utils.data import DataLoader
 
-from ..drawing.curves import (
-    START,
-    batch_loss_figure,
-    learning_curve_figure,
-    save_figure,
-)
+from ..drawing.axes import START
+from ..drawing.batch_losses import batch_loss_figure
+from ..drawing.curves import learning_curve_figure, save_figure
 from ..internals.lightning import epoch_share
 from ..runs.folder import run_to_write, show_image
 from .batch_loss import BatchLoss
@@ -100,13 +100,13 @@ class LearningCurves(Instrument):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the figures."""
-        self._draw(trainer)
+        self._draw(trainer, pl_module)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Draw the figures of a run that ends before its time."""
-        self._draw(trainer)
+        self._draw(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the curves so far."""
@@ -134,20 +134,36 @@ class LearningCurves(Instrument):
         self._rows[self._count] = torch.tensor(row, dtype=torch.float64)
         self._count += 1
 
-    def _draw(self, trainer: Trainer) -> None:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder, self._folder = self._folder, None
         if folder is None:
             return
         callbacks = trainer.callbacks  # type: ignore[attr-defined]  # set outside its __init__
         source = next((found for found in callbacks if isinstance(found, BatchLoss)), None)
+        quantity = quantity_of(trainer, pl_module)
         try:
             if self._count:
-                figure = learning_curve_figure(self.epochs, self.curves)
+                own = quantity if self.names == ("loss/train", "loss/val") else "loss"
+                figure = learning_curve_figure(self.epochs, self.curves, own)
                 _keep(trainer, figure, folder / "epoch_losses")
             if source is not None and source.losses:
-                _keep(trainer, _batch_figure(source), folder / "batch_losses")
+                figure = _batch_figure(source, trainer, quantity)
+                _keep(trainer, figure, folder / "batch_losses")
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The learning curves were not drawn: {error}")
+
+
+def quantity_of(trainer: Trainer, module: object) -> str:
+    """Return what the loss of a module is, with its unit as far as it is known.
+
+    The class that has the method `loss` says it, as `quantity`, in which `{target}` stands for what
+    the data call the target. Where it does not, as in a class that changes only the `loss` of
+    another, it is "loss".
+    """
+    kinds = [vars(kind) for kind in type(module).__mro__ if "loss" in vars(kind)]
+    quantity = str(kinds[0].get("quantity", "loss")) if kinds else "loss"
+    labels = getattr(trainer.datamodule, "labels", ("x", "y"))  # type: ignore[attr-defined]  # set outside its __init__
+    return quantity.replace("{target}", shorten(labels[1], 20, placeholder="…"))
 
 
 def _is_full(trainer: Trainer) -> bool:
@@ -155,9 +171,23 @@ def _is_full(trainer: Trainer) -> bool:
     return trainer.num_sanity_val_batches == trainer.num_val_batches
 
 
-def _batch_figure(source: BatchLoss) -> Figure:
+def _batch_figure(source: BatchLoss, trainer: Trainer, quantity: str) -> Figure:
     updates = source.updates_per_epoch
-    return batch_loss_figure(source.losses, updates, first_step=source.first_step)
+    short = _rows_of_a_short_batch(trainer, updates)
+    return batch_loss_figure(
+        source.losses, updates, first_step=source.first_step, short=short, quantity=quantity
+    )
+
+
+def _rows_of_a_short_batch(trainer: Trainer, updates: int) -> int:
+    """Return how many rows an epoch's last update has, if they are fewer; 0 if not, or unknown."""
+    loader = trainer.train_dataloader
+    rows, size = getattr(loader, "rows", None), getattr(loader, "batch_size", None)
+    if rows is None and isinstance(loader, DataLoader) and isinstance(loader.dataset, Sized):
+        rows, size = len(loader.dataset), (size or 0) * trainer.world_size
+    size = (size or 0) * trainer.accumulate_grad_batches
+    left = rows - (updates - 1) * size if rows and size else 0
+    return left if 0 < left < size else 0
 
 
 def _keep(trainer: Trainer, figure: Figure, path: Path) -> None:

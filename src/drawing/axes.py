@@ -1,17 +1,29 @@
-"""What the figures of losses share: colours, what can be drawn, and the scale of the loss axis."""
+"""What the figures of losses share: colours, sizes, what can be drawn, the axes."""
 
 import math
 from collections.abc import Sequence
+from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+#: the place on an axis of epochs of what was measured before any update
+START = -1
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 DASHES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D")
 LARGEST, SMALLEST = 1e200, 1e-200  # beyond these, the log axis' own arithmetic overflows
+TITLE, LABEL, TICK = 16, 15, 13  # points: legible where a figure is shown at half its size
+EPOCHS = "epoch (counted from 0; measured at its end)"
+UPDATES = "updates made before"
 _LOG_FROM = 10.0  # largest / least value from which an axis is logarithmic
 _HEADROOM = 10.0  # how far above where the curves begin a diverging one is followed
+_MARKED_UP_TO = 60  # points, above which a line shows no marker at each
+_VECTORS_UP_TO = 20_000  # points, above which an SVG holds the line as a picture
 
 
 def drawable(values: Sequence[float]) -> NDArray[np.float64]:
@@ -20,8 +32,23 @@ def drawable(values: Sequence[float]) -> NDArray[np.float64]:
     return np.where(np.abs(array) <= LARGEST, array, np.nan)
 
 
+def is_wide(low: float, high: float) -> bool:
+    """Return whether the axis from one loss to another is logarithmic.
+
+    It is where both are positive and the higher is more than ten times the lower: of what lies in
+    the lowest tenth of a linear axis nothing could be told apart.
+
+    Example:
+        >>> is_wide(1.0, 10.0), is_wide(1.0, 11.0), is_wide(0.0, 11.0)
+        (False, True, False)
+    """
+    return low > SMALLEST and high > _LOG_FROM * low
+
+
 def scale_to(axes: Axes, curves: Sequence[Sequence[float]]) -> None:
     """Make the loss axis logarithmic where losses are far apart; diverging ones do not rule it.
+
+    The axis ends ten times above where the curves begin, by their median.
 
     Args:
         axes: whose vertical axis is set.
@@ -34,9 +61,61 @@ def scale_to(axes: Axes, curves: Sequence[Sequence[float]]) -> None:
         return
     low, most = float(every.min()), float(every.max())
     top = min(most, _HEADROOM * float(np.median(begins))) if np.median(begins) > 0 else most
-    if low > SMALLEST and top > _LOG_FROM * low:
+    if is_wide(low, top):
         axes.set_yscale("log")
         margin = math.exp(0.05 * math.log(top / low))
         axes.set_ylim(low / margin, top * margin)
     elif top < most:
         axes.set_ylim(low - 0.05 * (top - low), top)
+
+
+def dress(axes: Axes, quantity: str) -> None:
+    """Give axes of losses their label, a grid, whole numbers below, and a legible size of text.
+
+    Args:
+        axes: what is dressed.
+        quantity: what the loss is, as plain text; "" for no label.
+    """
+    lines = [fill(line, 32) for line in quantity.replace(" (", "\n(").split("\n")]
+    axes.set_ylabel("\n".join(lines), fontsize=LABEL, parse_math=False)
+    axes.tick_params(labelsize=TICK)
+    axes.tick_params(which="minor", labelsize=TICK - 2)
+    axes.yaxis.get_offset_text().set_fontsize(TICK)
+    axes.grid(visible=True, color="0.9")
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
+
+
+def name_start(axes: Axes, place: float) -> None:
+    """Put the word "start" below what was measured before any update.
+
+    Args:
+        axes: with all that is drawn on them.
+        place: of the start: `START` on an axis of epochs, 0 on one of updates.
+    """
+    low, high = axes.get_xlim()
+    ticks = axes.xaxis.get_major_locator().tick_values(low, high)
+    room = (high - low) / 12
+    kept = [int(tick) for tick in ticks if place + room < tick <= high]
+    axes.set_xticks([place, *kept], labels=["start", *map(str, kept)])
+    axes.set_xlim(low, high)
+
+
+def line_style(index: int, points: int) -> dict[str, Any]:
+    """Return how a line is drawn: by its place among others, and by how many points it has."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": DASHES[index % len(DASHES)],
+        "marker": MARKERS[index % len(MARKERS)] if points <= _MARKED_UP_TO else "",
+        "markersize": 4,
+        "rasterized": points > _VECTORS_UP_TO,
+    }
+
+
+def left_out(name: str, unit: str, places: NDArray[Any], values: NDArray[np.float64]) -> str:
+    """Return how many values of a curve cannot be drawn, and where the first is; "" for none."""
+    missing = places[~np.isfinite(values)]
+    if not missing.size:
+        return ""
+    first = f"{unit} {math.ceil(missing[0])}"
+    return f"{missing.size} of {name} (first at {first})".replace(f"epoch {START}", "start")

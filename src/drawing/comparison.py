@@ -6,7 +6,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..errors import UsageError
-from .axes import COLOURS, DASHES, drawable, scale_to
+from .axes import (
+    COLOURS,
+    DASHES,
+    LABEL,
+    TICK,
+    TITLE,
+    UPDATES,
+    drawable,
+    dress,
+    name_start,
+    scale_to,
+)
 
 _WIDEST, _THINNEST = 4.5, 1.5  # line widths: of equal curves each is seen beside the next
 
@@ -50,15 +61,14 @@ def comparison_figure(
                 label=name,
             )
         scale_to(axes, [losses for _, losses in curves.values()])
-        axes.set_title(loss, fontsize=13)
-        axes.set_ylabel("loss", fontsize=12)
-        axes.tick_params(labelsize=11)
-        axes.grid(visible=True, color="0.9")
-        axes.set_axisbelow(True)
+        axes.set_title(loss, fontsize=TITLE)
+        dress(axes, "loss")
         if parted:
             axes.axvline(parted, color="0.4", linewidth=1, linestyle=":", label="_they part")
+    if any(0 in steps for curves in drawn.values() for steps, _ in curves.values()):
+        name_start(rows[-1], 0)
     rows[-1].set_xlabel(
-        f"updates (dotted: they part at {parted})" if parted else "updates", fontsize=12
+        f"{UPDATES} (dotted: they part at {parted})" if parted else UPDATES, fontsize=LABEL
     )
     handles = {line.get_label(): line for axes in rows for line in axes.get_lines()}
     figure.legend(
@@ -66,6 +76,6 @@ def comparison_figure(
         loc="outside lower center",
         ncols=min(2, len(names)),
         frameon=False,
-        fontsize=11,
+        fontsize=TICK,
     )
     return figure

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .axes import COLOURS, LARGEST
+from .axes import COLOURS, LABEL, LARGEST, TICK, TITLE
 
 Numbers = NDArray[np.float64]
 
 _POINTS_UP_TO = 2_000  # of a set; of more, as many at equal distances
 _VECTORS_UP_TO = 500  # points, above which an SVG holds those of a set as a picture
 _SETS = {"train": ("training", "o", COLOURS[4]), "val": ("validation", "^", COLOURS[1])}
-_PLACES = {"left": 0.11, "right": 0.98, "top": 0.95, "bottom": 0.16, "hspace": 0.2}
+_PLACES = {"left": 0.13, "right": 0.98, "top": 0.95, "bottom": 0.18, "hspace": 0.24}
 _LINES = (("0.45", ":"), (COLOURS[2], "-"), ("black", "--"))  # start, best, last
 
 
@@ -64,12 +64,13 @@ def fit_figure(
     draw = _draw_lines if one else _draw_over_targets
     draw(top, shown, judged, labels)
     _draw_residuals(bottom, shown, judged, one)
-    bottom.set_xlabel(labels[0] if one else f"true {labels[1]}", fontsize=11)
+    bottom.set_xlabel(labels[0] if one else f"true {labels[1]}", fontsize=LABEL)
     for axes in (top, bottom):
         axes.grid(visible=True, color="0.9")
         axes.set_axisbelow(True)
+        axes.tick_params(labelsize=TICK)
     handles, _ = top.get_legend_handles_labels()
-    figure.legend(loc="lower center", ncols=min(3, len(handles)), frameon=False)
+    figure.legend(loc="lower center", ncols=min(3, len(handles)), frameon=False, fontsize=TICK - 1)
     figure.align_ylabels()
     return figure
 
@@ -101,8 +102,8 @@ def _draw_lines(axes: Axes, sets: Mapping[str, Points], judged: str, labels: Seq
         colour, dashes = _LINES[place % len(_LINES)]
         if _is_drawable(y):
             axes.plot(x[order], y[order], dashes, color=colour, linewidth=2, label=label)
-    axes.set_ylabel(labels[1], fontsize=11)
-    axes.set_title(f"{labels[1]} over {labels[0]}: the data, and what was fitted", fontsize=13)
+    axes.set_ylabel(labels[1], fontsize=LABEL)
+    axes.set_title(f"{labels[1]} over {labels[0]}: the data, and what was fitted", fontsize=TITLE)
 
 
 def _draw_over_targets(
@@ -114,8 +115,8 @@ def _draw_over_targets(
     every = np.concatenate([each.y for each in sets.values()])
     ends = [every.min(), every.max()]
     axes.plot(ends, ends, "-", color="black", linewidth=1.5, label="predicted = true")
-    axes.set_ylabel(f"predicted {labels[1]}", fontsize=11)
-    axes.set_title(f"Predicted over true {labels[1]}: {judged}", fontsize=13)
+    axes.set_ylabel(f"predicted {labels[1]}", fontsize=LABEL)
+    axes.set_title(f"Predicted over true {labels[1]}: {judged}", fontsize=TITLE)
 
 
 def _draw_residuals(axes: Axes, sets: Mapping[str, Points], judged: str, one: bool) -> None:
@@ -123,5 +124,5 @@ def _draw_residuals(axes: Axes, sets: Mapping[str, Points], judged: str, one: bo
         x = points.x[:, 0] if one else points.y
         _scatter(axes, name, x, points.y - points.predictions[judged])
     axes.axhline(0, color="black", linewidth=1)
-    axes.set_ylabel("true less predicted", fontsize=11)
-    axes.set_title(f"Residuals: {judged}", fontsize=11)
+    axes.set_ylabel("true less predicted", fontsize=LABEL)
+    axes.set_title(f"Residuals: {judged}", fontsize=LABEL)

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from .axes import LABEL, TICK, TITLE, name_start
 
 Numbers = NDArray[np.float64]
 
@@ -74,9 +75,12 @@ def trajectory_figure(
         _draw_curve(top, path, loss, minimiser)
     else:
         _draw_contours(figure, top, path, loss, minimiser)
-    top.legend(loc="best", frameon=True, framealpha=0.85)
+    top.legend(loc="best", frameon=True, framealpha=0.85, fontsize=TICK)
     last = path.updates[-1]
-    top.set_title(f"The path of {last} update{'s' * bool(last != 1)} over the loss", fontsize=13)
+    top.set_title(f"The path of {last} update{'s' * bool(last != 1)} over the loss", fontsize=TITLE)
+    top.xaxis.label.set_fontsize(LABEL)
+    top.yaxis.label.set_fontsize(LABEL)
+    top.tick_params(labelsize=TICK)
     _draw_by_update([figure.add_subplot(grid[1, column]) for column in range(3)], path)
     return figure
 
@@ -127,7 +131,9 @@ def _draw_contours(
     heights = loss(corners.reshape(-1, 2) @ directions + origin).reshape(corners.shape[:2])
     shown, levels = _levels(heights)
     drawn = axes.contourf(across, up, shown, levels=levels, cmap="Greys", alpha=0.75)
-    bar = figure.colorbar(drawn, ax=axes, label="loss", ticks=levels[::4])
+    bar = figure.colorbar(drawn, ax=axes, ticks=levels[::4])
+    bar.set_label("loss", fontsize=LABEL)
+    bar.ax.tick_params(labelsize=TICK)
     bar.set_ticklabels([f"{_height(level, heights):.3g}" for level in levels[::4]])
     _draw_path(axes, *flat[: len(path.points)].T)
     if minimiser is not None:
@@ -191,20 +197,24 @@ def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:
     if len(path.names) <= _LINES_UP_TO:
         for column, name in enumerate(path.names):
             values.plot(path.updates, path.points[:, column], marker=marker, label=name)
-        values.legend(fontsize=8)
-        values.set_title("parameters", fontsize=11)
+        values.legend(fontsize=TICK - 2)
+        values.set_title("parameters", fontsize=TICK)
     else:
         values.plot(path.updates, np.linalg.norm(path.points, axis=1), marker=marker)
-        values.set_title("norm of the parameters", fontsize=11)
+        values.set_title("norm of the parameters", fontsize=TICK)
     gradient.plot(path.updates, path.gradients, color=_PATH, marker=marker)
-    gradient.set_title("norm of the gradient", fontsize=11)
+    gradient.set_title("norm of the gradient", fontsize=TICK)
     step.plot(path.updates[1:], path.step_sizes, color=_END, marker=marker)
-    step.set_title("length of the step", fontsize=11)
+    step.set_title("length of the step", fontsize=TICK)
     for each, drawn in ((gradient, path.gradients), (step, path.step_sizes)):
         good = drawn[np.isfinite(drawn) & (drawn > 0)]
         if good.size and good.max() > 100 * good.min():
             each.set_yscale("log")
     for each in axes:
-        each.set_xlabel("updates")
-        each.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+        each.set_xlabel("updates", fontsize=TICK)
+        each.tick_params(labelsize=TICK - 1)
+        each.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True, min_n_ticks=1))
         each.grid(visible=True, color="0.9")
+    if path.updates[0] == 0:
+        for each in (values, gradient):
+            name_start(each, 0)

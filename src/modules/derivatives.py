@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from ..drawing.curves import derivative_figure, save_figure
+from ..drawing.curves import save_figure
+from ..drawing.derivatives import derivative_figure
 from ..errors import RunError, UsageError
 from ..objectives import Comparison, Objective
 from ..objectives.derivatives import (

@@ -57,6 +57,8 @@ class DescentModule(LeanModule, ABC):
 
     #: how the losses of several batches make the loss of a set
     reduction: ClassVar[Literal["mean", "sum"]] = "mean"
+    #: what the loss is, for the figures: to be given anew by a class that has a `loss` of its own
+    quantity: ClassVar[str] = "loss"
     #: that under several processes a training step gives the loss of the whole batch
     gives_whole_loss: ClassVar[bool] = True
     #: False to let the gradients of all steps add up

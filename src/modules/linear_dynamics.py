@@ -62,6 +62,8 @@ class LinearDynamics(DescentModule):
         """Return the states at time T for the states at time 0."""
         return roll_out(x, self.theta, self.horizon, self.memory)
 
+    quantity = "mean squared distance from the target"
+
     def loss(self, batch: tuple[Tensor]) -> Tensor:
         """Return the mean squared distance of the final states from the target."""
         (x,) = batch

@@ -128,6 +128,8 @@ class LinearRegression(DescentModule):
                 f"{slope.dtype}, or another trainer.precision"
             )
 
+    quantity = "mean squared error ({target} squared)"
+
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the mean squared error of a batch (x, y)."""
         if len(batch) == 1:

@@ -47,6 +47,8 @@ class ToyObjective(DescentModule):
         """Return the objective at the parameters."""
         return self.objective(self.theta)
 
+    quantity = "value of the objective"
+
     def loss(self, batch: Any) -> Tensor:
         """Return the objective at the parameters, whatever the batch."""
         value: Tensor = self()

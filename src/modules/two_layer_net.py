@@ -50,6 +50,8 @@ class TwoLayerNet(DescentModule):
         outputs: Tensor = self.layers(x)
         return outputs
 
+    quantity = "summed squared error"
+
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the summed squared error of a batch (x, y)."""
         x, y = batch

@@ -2,19 +2,23 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader, TensorDataset
 
 from descentlab.callbacks import learning_curves
 from descentlab.callbacks.batch_loss import BatchLoss
 from descentlab.callbacks.best_parameters import BestParameters
 from descentlab.callbacks.learning_curves import LearningCurves
+from descentlab.datamodules.tensor_loader import TensorLoader
 from descentlab.internals import SPEED_TRICKS
 from descentlab.internals.lightning import STEP_HOOKS
+from descentlab.modules import LinearRegression, TwoLayerNet
 
 # Lightning makes a LeafSpec, which torch 2.13 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
@@ -157,7 +161,7 @@ def test_losses_of_every_update_come_from_batch_loss(tmp_path, monkeypatch):
     monkeypatch.setattr(
         learning_curves,
         "_batch_figure",
-        lambda source: seen.append(original(source)) or seen[0],
+        lambda *given: seen.append(original(*given)) or seen[0],
     )
     fit(tmp_path, LearningCurves(), BatchLoss())
     assert written(tmp_path) == EPOCH | BATCH
@@ -232,3 +236,57 @@ def test_tensorboard_has_the_figures(tmp_path):
         (image,) = events.Images(tag)
         assert (image.width, image.height, image.step) == (800, 500, 15)
     assert written(logger.log_dir) == EPOCH | BATCH
+
+
+class Other(LinearRegression):
+    """Its loss is another, and what it is is not said."""
+
+    def loss(self, batch):
+        return (self(batch[0]) - batch[1]).abs().mean()
+
+
+class Said(Other):
+    quantity = "mean absolute error"
+
+    def loss(self, batch):
+        return super().loss(batch)
+
+
+class Steered(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize(
+    ("module", "labels", "quantity"),
+    [
+        (LinearRegression(1), ("bmi", "price"), "mean squared error (price squared)"),
+        (LinearRegression(1), None, "mean squared error (y squared)"),
+        (Steered(1), ("bmi", "{y}"), "mean squared error ({y} squared)"),
+        (Other(1), ("bmi", "price"), "loss"),
+        (Said(1), ("bmi", "price"), "mean absolute error"),
+        (TwoLayerNet(), None, "summed squared error"),
+        (Foreign(), None, "loss"),
+    ],
+)
+def test_the_class_that_has_the_loss_says_what_it_is(module, labels, quantity):
+    data = SimpleNamespace(labels=labels) if labels else None
+    assert learning_curves.quantity_of(SimpleNamespace(datamodule=data), module) == quantity
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+@pytest.mark.parametrize("rows", [64, 65, 95, 96, 97])
+@pytest.mark.parametrize("shipped", [True, False])
+def test_a_short_last_batch_is_known_by_its_rows(rows, accumulated, shipped):
+    x = torch.zeros(rows)
+    loader = TensorLoader(x, batch_size=32) if shipped else DataLoader(TensorDataset(x), 32)
+    sizes = [len(batch[0]) for batch in loader]
+    updates = [sum(sizes[i : i + accumulated]) for i in range(0, len(sizes), accumulated)]
+    trainer = SimpleNamespace(
+        train_dataloader=loader, accumulate_grad_batches=accumulated, world_size=1
+    )
+    found = [learning_curves._rows_of_a_short_batch(trainer, n + 1) for n in range(len(updates))]
+    short = updates[-1] if updates[-1] < 32 * accumulated else 0
+    assert found == [0] * (len(updates) - 1) + [short]
+    trainer.train_dataloader = Batches(5)
+    assert learning_curves._rows_of_a_short_batch(trainer, 5) == 0

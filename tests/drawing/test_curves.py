@@ -11,14 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from descentlab.drawing.curves import (
-    START,
-    batch_loss_figure,
-    learning_curve_figure,
-    least,
-    pixels,
-    save_figure,
-)
+from descentlab.drawing.axes import START
+from descentlab.drawing.batch_losses import batch_loss_figure
+from descentlab.drawing.curves import learning_curve_figure, least, pixels, save_figure
 from descentlab.errors import UsageError
 from tolerances import FLOAT64
 
@@ -69,8 +64,8 @@ def test_means_of_the_epochs(first_step):
 @pytest.mark.parametrize(
     ("losses", "scale"),
     [
-        ([1.0, 99.0], "linear"),
-        ([1.0, 101.0], "log"),
+        ([1.0, 10.0], "linear"),
+        ([1.0, 10.1], "log"),
         ([0.0, 101.0], "linear"),
         ([-1.0, 101.0], "linear"),
         ([1.0, INF], "linear"),
@@ -78,6 +73,71 @@ def test_means_of_the_epochs(first_step):
 )
 def test_the_axis_is_logarithmic_where_it_helps(losses, scale):
     assert batch_loss_figure(losses).axes[0].get_yscale() == scale
+    assert learning_curve_figure(range(2), {"a": losses}).axes[0].get_yscale() == scale
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        batch_loss_figure,
+        lambda losses, **of: learning_curve_figure([START, 0], {"a": losses}, **of),
+    ],
+)
+def test_the_axes_say_what_the_loss_is_and_where_the_start_is(draw):
+    axes = draw([2.0, 1.0], quantity="mean squared error (US$ of $y squared)").axes[0]
+    assert axes.get_ylabel() == "mean squared error\n(US$ of $y squared)"
+    assert axes.get_xticklabels()[0].get_text() == "start"
+    assert draw([2.0, 1.0]).axes[0].get_ylabel() == "loss"
+
+
+def test_a_run_that_is_drawn_from_later_on_has_no_start():
+    labels = batch_loss_figure([3.0, 2.0, 1.0], first_step=40).axes[0].get_xticklabels()
+    assert "start" not in {label.get_text() for label in labels}
+
+
+def test_short_batches_are_faded_and_rule_neither_axis_nor_means():
+    rng = np.random.default_rng()
+    losses = rng.uniform(3, 4, 40)
+    short = np.arange(40) % 4 == 3
+    losses[short] = rng.uniform(0, 1e6, 10)
+    losses[3] = 3.5
+    figure = batch_loss_figure(losses.tolist(), 4, short=1)
+    alike = batch_loss_figure(losses.tolist(), 4)
+    low, high = figure.axes[0].get_ylim()
+    assert 2.9 < low < losses[~short].min() < losses[~short].max() < high < 4.1
+    assert alike.axes[0].get_ylim()[1] > 1e3
+    assert drawn(figure, "every update")[1] == losses[~short].tolist()
+    means = losses.reshape(10, 4)[:, :3].mean(axis=1)
+    np.testing.assert_allclose(drawn(figure, "mean of the epoch")[1], means, rtol=FLOAT64)
+    steps, faded = drawn(figure, "short last batch, 1 row (9 of 10 outside)")
+    assert (steps, faded) == (np.flatnonzero(short).tolist(), losses[short].tolist())
+
+
+def test_the_epochs_in_which_a_curve_is_flat_have_a_panel_of_their_own():
+    late = 1 + 1e-3 * np.random.default_rng().uniform(0, 1, 20)
+    values = [1000.0, 100.0, *late]
+    _, panel = learning_curve_figure([START, *range(21)], {"loss/val": values}).axes
+    line, star = panel.get_lines()
+    assert list(line.get_xdata()) == list(range(1, 21))
+    assert list(line.get_ydata()) == late.tolist()
+    assert star.get_xdata() == [1 + int(np.argmin(late))]
+    assert panel.get_title() == "From epoch 1 on"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1000.0, 1.0, 1.0, 1.0, 1.0],  # nothing to be told apart
+        [1000.0, 1.2, 1.1, NAN, 1.0],  # one is not there
+        [1000.0, 1.1, 1.0],  # two points say as much below as above
+        [1.0, 1.1, 1000.0],  # the best are the first
+        np.geomspace(1e3, 1e-9, 50).tolist(),  # on a logarithmic axis they are told apart
+        np.linspace(5, 1, 300).tolist(),  # falls to the end: its last part is no flatter
+    ],
+)
+def test_other_curves_have_one_panel(values):
+    figure = learning_curve_figure(range(START, len(values) - 1), {"loss": values})
+    assert len(figure.axes) == 1
 
 
 def test_the_best_epochs_are_marked_and_named():
@@ -166,15 +226,17 @@ def test_files_are_the_same_each_time_and_dots_in_names_stay(tmp_path):
 def test_nothing_written_overlaps_or_leaves_the_figure():
     curves = {name: np.geomspace(900, 1, 151).tolist() for name in ("loss/train", "loss/val")}
     curves["loss/val"][-1] = NAN
+    late = {name: (4e3 + np.geomspace(3e4, 1, 151)).tolist() for name in curves}
     for figure in (
         learning_curve_figure(range(START, 150), curves),
-        batch_loss_figure(np.geomspace(1e9, 1e-9, 4000).tolist(), 25),
+        learning_curve_figure(range(START, 150), late, "mean squared error (progression squared)"),
+        batch_loss_figure(np.geomspace(1e9, 1e-9, 4000).tolist(), 25, short=1),
     ):
         image = pixels(figure)
-        assert image.shape == (500, 800, 3)
+        assert image.shape == (500 if len(figure.axes) == 1 else 750, 800, 3)
         edges = (image[0], image[-1], image[:, 0], image[:, -1])
         assert all(edge.min() == 255 for edge in edges)
-        axes = figure.axes[0]
+        axes = figure.axes[-1]
         labels = [text for text in axes.get_xticklabels() if text.get_text()]
         boxes = [text.get_window_extent() for text in labels]
         assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
@@ -183,7 +245,8 @@ def test_nothing_written_overlaps_or_leaves_the_figure():
 
 def test_no_pyplot_is_needed():
     code = (
-        "import sys; from descentlab.drawing.curves import batch_loss_figure, pixels;"
+        "import sys; from descentlab.drawing.curves import pixels;"
+        "from descentlab.drawing.batch_losses import batch_loss_figure;"
         "pixels(batch_loss_figure([1.0]));"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

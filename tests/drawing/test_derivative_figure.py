@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from descentlab.drawing.curves import derivative_figure, pixels
+from descentlab.drawing.curves import pixels
+from descentlab.drawing.derivatives import derivative_figure
 from descentlab.errors import UsageError
 
 
