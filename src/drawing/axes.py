@@ -21,7 +21,7 @@ TITLE, LABEL, TICK = 16, 15, 13  # points: legible where a figure is shown at ha
 EPOCHS = "epoch (counted from 0; measured at its end)"
 UPDATES = "updates made before"
 _LOG_FROM = 10.0  # largest / least value from which an axis is logarithmic
-_HEADROOM = 10.0  # how far above where the curves begin a diverging one is followed
+_HEADROOM = 3.0  # how far above where the curves begin a diverging one is followed
 _MARKED_UP_TO = 60  # points, above which a line shows no marker at each
 _VECTORS_UP_TO = 20_000  # points, above which an SVG holds the line as a picture
 
@@ -48,7 +48,7 @@ def is_wide(low: float, high: float) -> bool:
 def scale_to(axes: Axes, curves: Sequence[Sequence[float]]) -> None:
     """Make the loss axis logarithmic where losses are far apart; diverging ones do not rule it.
 
-    The axis ends ten times above where the curves begin, by their median.
+    The axis ends three times above where the curves begin, by their median.
 
     Args:
         axes: whose vertical axis is set.
@@ -83,7 +83,8 @@ def dress(axes: Axes, quantity: str) -> None:
     axes.yaxis.get_offset_text().set_fontsize(TICK)
     axes.grid(visible=True, color="0.9")
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
+    places = MaxNLocator(nbins=9, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    axes.xaxis.set_major_locator(places)
 
 
 def name_start(axes: Axes, place: float) -> None:

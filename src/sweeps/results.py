@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from tensorboard.compat.proto.event_pb2 import Event
@@ -14,12 +15,15 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, scalar
 
 from ..callbacks.instrument import Instrument
+from ..callbacks.learning_curves import quantity_of
+from ..drawing.axes import START
 from ..drawing.curves import save_figure
 from ..errors import RunError
 from ..runs.files import replacing, write_whole
 from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard
 from .evaluation import table, write_rows
-from .figures import best_loss_figure, member_curves_figure
+from .figures import member_curves_figure
+from .heat_map import best_loss_figure
 from .record import WORSE, ranked, rows_of
 from .sweep import Sweep
 
@@ -117,8 +121,10 @@ class SweepResults(Instrument):
         curves = curves_of(groups)
         figures = {}
         if curves:
+            quantity = quantity_of(trainer, sweep.module)
             for name in names:
-                figures[f"sweep_curves_{name}"] = member_curves_figure(rows, curves, name, names)
+                figure = member_curves_figure(rows, curves, name, names, quantity)
+                figures[f"sweep_curves_{name}"] = figure
         if len(names) == 2 and any(row.get("best_loss") is not None for row in rows):
             figures["sweep_best"] = best_loss_figure(rows, names[0], names[1])
         for label, figure in figures.items():
@@ -133,14 +139,20 @@ def _count(rows: Sequence[Mapping[str, Any]], status: str) -> int:
 def curves_of(
     groups: Sequence[Mapping[str, Any]],
 ) -> dict[str, dict[int, tuple[list[int], list[float]]]]:
-    """Return the learning curves: for each set, the epochs and the losses of each member."""
+    """Return the learning curves: for each set, the epochs and the losses of each member.
+
+    They begin at `START` with the loss before any update, where that is known.
+    """
     curves: dict[str, dict[int, tuple[list[int], list[float]]]] = {}
     for group in groups:
         record = group["record"]
         for index, name in enumerate(record["sets"]):
-            columns = record["losses"][:, index].T.tolist()
-            for member, losses in zip(group["members"], columns, strict=True):
-                curves.setdefault(name, {})[member] = (record["epochs"], losses)
+            columns, epochs = record["losses"][:, index], record["epochs"]
+            if name in record["start"]:
+                columns = torch.cat([record["start"][name][None], columns])
+                epochs = [START, *epochs]
+            for member, losses in zip(group["members"], columns.T.tolist(), strict=True):
+                curves.setdefault(name, {})[member] = (epochs, losses)
     return curves
 
 

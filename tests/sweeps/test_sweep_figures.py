@@ -1,10 +1,15 @@
 """Figures of a sweep: learning curves, and the best loss over two values."""
 
 import math
+import statistics
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from descentlab.sweeps.figures import best_loss_figure, member_curves_figure
+from descentlab.drawing.axes import START
+from descentlab.sweeps.figures import member_curves_figure, middle_half
+from descentlab.sweeps.heat_map import best_loss_figure
 
 
 def rows_and_curves(count, second=False):
@@ -16,38 +21,78 @@ def rows_and_curves(count, second=False):
             "seed": 42,
             "status": "diverged" if member == 1 else "finished",
             "best_loss": None if member == 1 else 1.0 + member,
+            "best_epoch": 2,
         }
         for member in range(count)
     ]
-    losses = {m: ([0, 1, 2], [9.0, 3.0, math.inf if m == 1 else 1.0 + m]) for m in range(count)}
+    losses = {
+        m: ([START, 0, 1, 2], [20.0, 9.0, 3.0, math.inf if m == 1 else 1.0 + m])
+        for m in range(count)
+    }
     return rows, {"train": losses, "val": losses} if second else {"train": losses}
 
 
-def test_few_curves_have_a_legend_and_many_a_colour_bar():
+def labels_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_few_members_are_drawn_each_with_a_legend_by_value():
     rows, curves = rows_and_curves(5, second=True)
-    few = member_curves_figure(rows, curves, "lr", ["lr"])
-    (legend,) = few.legends
-    labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == [f"lr = {row['lr']:g}" for row in rows]
-    assert len(few.axes) == 2
-    assert [len(axes.lines) for axes in few.axes] == [5, 5]
+    few = member_curves_figure(rows, curves, "momentum", ["lr", "momentum"], "mean error")
+    assert labels_of(few) == ["0", "1"]
+    assert few.legends[0].get_title().get_text() == "momentum"
+    top, bottom = few.axes
+    assert [len(axes.lines) for axes in (top, bottom)] == [5, 6]  # and a star
+    assert [axes.get_ylabel() for axes in (top, bottom)] == ["mean error"] * 2
     assert "1 of 5 members diverged" in few.get_suptitle()
+    assert "best (star): lr 0.1, momentum 0: 1 at epoch 2" in few.get_suptitle()
+    assert [list(bottom.lines[-1].get_xdata()), list(bottom.lines[-1].get_ydata())] == [[2], [1]]
+
+
+def test_of_many_members_each_value_has_its_median_and_middle_half():
+    rows, curves = rows_and_curves(13)
+    (axes,) = member_curves_figure(rows, curves, "momentum", ["lr", "momentum"]).axes
+    members, *bands = axes.collections
+    assert members.get_segments()[4].tolist() == [[START, 20], [0, 9], [1, 3], [2, 5]]
+    zero, one, best = (list(line.get_ydata()) for line in axes.lines[:3])
+    # last losses: 1, 3, …, 13 of momentum 0; 4, 6, …, 12 and one that diverged of momentum 1
+    assert zero == [20, 9, 3, statistics.median(range(1, 14, 2))]
+    assert one == [20, 9, 3, statistics.median([4, 6, 8, 10, 12, math.inf])]
+    assert best == [20, 9, 3, 1]
+    assert [band.get_paths()[0].get_extents().y1 for band in bands] == [20, 20]
+    assert labels_of(axes.figure) == ["0", "1", "the best member", "a member"]
+    assert axes.get_xticklabels()[0].get_text() == "start"
+
+
+def test_many_values_have_a_colour_bar():
     rows, curves = rows_and_curves(40)
     many = member_curves_figure(rows, curves, "lr", ["lr"])
-    assert not many.legends
-    assert len(many.axes) == 2  # one of them is the bar
-    (lines,) = many.axes[0].collections
-    assert len(lines.get_segments()) == 40
-    assert len({tuple(colour) for colour in lines.get_colors()}) == 40
+    assert labels_of(many) == ["the best member"]
+    axes, bar = many.axes
+    assert bar.get_ylabel() == "lr"
+    assert not axes.collections  # no member is beside the line of its own value
+    assert len({line.get_color() for line in axes.lines[:40]}) == 40
 
 
-def test_the_curve_of_a_member_is_what_is_drawn():
-    rows, curves = rows_and_curves(13)
-    (lines,) = member_curves_figure(rows, curves, "lr", ["lr"]).axes[0].collections
-    assert lines.get_segments()[4].tolist() == [[0.0, 9.0], [1.0, 3.0], [2.0, 5.0]]
-    one_epoch = {"train": {m: ([0], [1.0 + m]) for m in range(13)}}
-    (points,) = member_curves_figure(rows, one_epoch, "lr", ["lr"]).axes[0].collections
-    assert points.get_offsets()[4].tolist() == [0.0, 5.0]
+@given(
+    losses=st.lists(
+        st.lists(st.floats(-1e9, 1e9) | st.just(math.inf), min_size=3, max_size=3), min_size=1
+    )
+)
+def test_half_of_the_losses_lie_in_the_middle_half(losses):
+    epochs, low, middle, high = middle_half([([0, 2, 5], each) for each in losses])
+    assert epochs.tolist() == [0, 2, 5]
+    for column, each in enumerate(zip(*losses, strict=True)):
+        assert middle[column] == pytest.approx(statistics.median(each))
+        inside = sum(low[column] <= loss <= high[column] for loss in each)
+        assert 2 * inside >= len(each)
+        assert sum(loss < low[column] for loss in each) <= len(each) / 4
+        assert sum(loss > high[column] for loss in each) <= len(each) / 4
+
+
+def test_an_epoch_that_a_member_was_not_measured_in_is_without_it():
+    epochs, *_, high = middle_half([([0, 1, 2], [3.0, 2.0, 1.0]), ([0, 2], [5.0, 7.0])])
+    assert (epochs.tolist(), high.tolist()) == ([0, 1, 2], [5, 2, 7])
 
 
 def test_a_figure_needs_a_curve():
@@ -82,4 +127,4 @@ def test_a_curve_of_which_one_point_is_finite_is_a_dot():
     rows, _ = rows_and_curves(2)
     curves = {"train": {0: ([0, 1], [2.0, 1.0]), 1: ([0, 1], [5.0, math.inf])}}
     lines = member_curves_figure(rows, curves, "lr", ["lr"]).axes[0].lines
-    assert [line.get_marker() for line in lines] == ["", "o"]
+    assert [line.get_marker() for line in lines] == ["", "o", "*"]
