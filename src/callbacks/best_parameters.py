@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -114,7 +114,7 @@ class BestParameters(Instrument, Checkpoint):
         if value is None:
             return
         if trainer.is_last_batch and not _saves_others(trainer):  # the epoch's end takes them
-            self._candidate = value, copied(pl_module.state_dict())
+            self._candidate = value, _state(trainer, pl_module)
         else:
             self.best_value, self.best_epoch = value, trainer.current_epoch
             self.best = self._snapshot(trainer)
@@ -200,9 +200,10 @@ class BestParameters(Instrument, Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write all at the end."""
-        state = pl_module.state_dict()
-        if self.last is not None and not _equal(self.last["state_dict"], state):
-            self.last = {**self.last, "state_dict": copied(state)}
+        if self.last is not None:
+            state = _state(trainer, pl_module)
+            if not _equal(self.last["state_dict"], state):
+                self.last = {**self.last, "state_dict": state}
         self._write(trainer)
 
     def on_exception(
@@ -276,6 +277,13 @@ def _check_writable(folder: Path) -> None:
             f"{folder} cannot be written ({error.strerror}): choose another folder with "
             "--trainer.logger.save_dir"
         ) from error
+
+
+def _state(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+    """Return the module's state of now as a checkpoint has it; to be called in all processes."""
+    if trainer.world_size > 1:  # a module may have a part of it in each
+        return cast(dict[str, Any], snapshot(trainer)["state_dict"])
+    return cast(dict[str, Any], copied(pl_module.state_dict()))
 
 
 def _saves_others(trainer: Trainer) -> bool:

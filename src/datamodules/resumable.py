@@ -24,9 +24,11 @@ class ResumableLoader:
     Attributes:
         handed: batches of the current epoch handed out so far.
         progress: the trainer's own count of batches, or None.
+        whole: whether this process has whole batches, where others would have a share of each.
     """
 
     def __init__(self) -> None:
+        self.whole = False
         self.handed = 0
         self.progress: Any = None
         self._epoch = 0  # the epoch whose batches are given

@@ -129,7 +129,7 @@ class TensorLoader(ResumableLoader):
         size = self.batch_size or self.rows
         step = size * self.chunk
         start = self.begin()
-        rank, world = rank_and_world()
+        rank, world = (0, 1) if self.whole else rank_and_world()
         check_chunk(self.chunk, world)
         batches = chain.from_iterable(self._gathered(start * step, step, rank, world))
         for self.handed, batch in enumerate(batches, start + 1):

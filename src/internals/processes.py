@@ -4,7 +4,10 @@
   (`stop_together`): what a SIGTERM does, and the exchange at each batch that tells the others;
   without it the handler waits for the other processes while one of them waits for this one;
 - `_ChildProcessObserver._terminate_all` (`when_one_dies`): what happens when a process that
-  Lightning started has died; without it all are killed without a word.
+  Lightning started has died; without it all are killed without a word;
+- `strategy.configure_ddp`, `_start_method` (`leave_unwrapped`): what wraps a module in
+  DistributedDataParallel, which gives all processes the parameters of the first; without it a sweep
+  is trained in one process.
 """
 
 import subprocess
@@ -14,6 +17,7 @@ from types import FrameType
 import torch
 from lightning.fabric.strategies.launchers import subprocess_script
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 
@@ -71,3 +75,15 @@ def when_one_dies(leave: Callable[[int, int], None]) -> None:
         leave(number, status)
 
     subprocess_script._ChildProcessObserver._terminate_all = end_all  # type: ignore[method-assign,assignment]  # there is no other place
+
+
+def leave_unwrapped(strategy: DDPStrategy) -> bool:
+    """Have a strategy leave the parameters and gradients of each process to that process.
+
+    Returns:
+        Whether it does: not where its processes are spawned, and end with the parameters of one.
+    """
+    if strategy._start_method != "popen":
+        return False
+    strategy.configure_ddp = lambda: None  # type: ignore[method-assign]  # there is no setting
+    return True

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
 
 from ..errors import UsageError
@@ -57,6 +58,18 @@ def check_module(module: DescentModule) -> None:
         raise UsageError("a sweep is not compiled: leave compile out of its module")
     if not any(p.requires_grad for p in module.parameters()):
         raise UsageError(f"{kind.__name__} has no parameter that requires a gradient to train")
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Refuse precisions in which the members at once are not those of runs of their own.
+
+    Raises:
+        UsageError: naming those in which they are.
+    """
+    if trainer.precision not in ("32-true", "64-true"):
+        raise UsageError(
+            f"trainer.precision = {trainer.precision}: a sweep runs in 32-true or 64-true"
+        )
 
 
 def check_members(

@@ -2,12 +2,12 @@
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lightning.pytorch import LightningDataModule, seed_everything
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities import move_data_to_device
 from lightning.pytorch.utilities.seed import isolate_rng
 
@@ -36,6 +36,37 @@ def seeded(seed: int) -> Iterator[None]:
                     os.environ[name] = value
 
 
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make tensors as a module's constructor did, in 64-true within a training step too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def drawn(
+    make: Callable[[], DescentModule], seed: int, dtype: torch.dtype, trainer: Trainer
+) -> DescentModule:
+    """Return a module as a run with a seed would have it before its first update.
+
+    Args:
+        make: makes it, or is one, which is copied.
+        seed: what is drawn with.
+        dtype: the default type when the sweep was made.
+        trainer: knows the data and the precision.
+    """
+    with seeded(seed), _default_dtype(dtype):
+        module = cast(
+            DescentModule, copy.deepcopy(make) if isinstance(make, LightningModule) else make()
+        )
+        module.trainer = trainer
+        module.setup("fit")
+    return cast(DescentModule, trainer.strategy.precision_plugin.convert_module(module))
+
+
 class SeedData:
     """The batches of a fit for each seed, where the trainer's own are of one seed alone.
 
@@ -59,7 +90,7 @@ class SeedData:
     ) -> None:
         if not isinstance(data, ResumableData):
             raise UsageError(
-                "a sweep over seeds, or one that is cut into batches of members, needs a "
+                "a sweep over seeds, in several processes, or cut into batches of members, needs a "
                 "DataModule of descentlab, whose batches are a function of seed and epoch"
             )
         self.device = device
@@ -73,6 +104,7 @@ class SeedData:
         if not self._loaders:
             self._loaders = [data.train_dataloader() for data in self._copies]
         for loader in self._loaders:
+            loader.whole = True
             loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "position": position})
         self._batches = [iter(loader) for loader in self._loaders]
 
@@ -99,7 +131,10 @@ class SeedData:
     def _loaders_of(self, name: str) -> list[Any]:
         found = [data.val_dataloader() for data in self._copies]
         index = set_names("val", found[0]).index(name)
-        return [_loaders(each)[index] for each in found]
+        chosen = [_loaders(each)[index] for each in found]
+        for loader in chosen:
+            loader.whole = True
+        return chosen
 
     def _moved(self, batch: Any) -> Any:
         return batch if self.device.type == "cpu" else move_data_to_device(batch, self.device)

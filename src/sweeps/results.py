@@ -47,23 +47,27 @@ class SweepResults(Instrument):
         self._run = run_to_write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: Sweep) -> None:  # type: ignore[override]
-        """Write all, and print a table."""
-        run = self._run
-        rows = self._write(trainer, pl_module)
-        if run is None or rows is None:
-            return
-        columns = [*pl_module.members.names, "seed", "status", "best_epoch", "best_loss"]
+        """Write all, and print a table; with several processes the first one does."""
+        run, groups = self._run, pl_module.results()
+        rows = self._write(trainer, pl_module, groups)
+        every_one = rows is not None and _count(rows, "diverged") == len(rows)
+        if run is not None and rows is not None:
+            self._print(pl_module, rows, run)
+        if trainer.strategy.broadcast(every_one):
+            raise RunError(
+                f"every member diverged: {Run.of(trainer).folder / 'sweep.csv'} has after how many "
+                "updates; give smaller learning rates"
+            )
+        if run is not None:
+            print(f"to test them: descentlab test --run {run.folder}")
+
+    def _print(self, sweep: Sweep, rows: Sequence[Mapping[str, Any]], run: Run) -> None:
+        columns = [*sweep.members.names, "seed", "status", "best_epoch", "best_loss"]
         print(table(ranked(rows), ["member", *columns]))
         diverged, worse = (_count(rows, status) for status in ("diverged", WORSE))
         seconds = time.monotonic() - self._start
         ended = f"{diverged} diverged" + (f", {worse} ended {WORSE}" if worse else "")
         print(f"\n{len(rows)} members in {seconds:.1f} s, {ended}: {run.folder}")
-        if diverged == len(rows):
-            raise RunError(
-                f"every member diverged: {run.folder / 'sweep.csv'} has after how many "
-                "updates; give smaller learning rates"
-            )
-        print(f"to test them: descentlab test --run {run.folder}")
 
     def on_exception(
         self,
@@ -72,13 +76,16 @@ class SweepResults(Instrument):
         exception: BaseException,
     ) -> None:
         """Write what there is, for a run that ends before its time."""
-        self._write(trainer, pl_module)
+        self._write(trainer, pl_module, None)
 
-    def _write(self, trainer: Trainer, sweep: Sweep) -> list[dict[str, Any]] | None:
+    def _write(
+        self, trainer: Trainer, sweep: Sweep, groups: Sequence[Mapping[str, Any]] | None
+    ) -> list[dict[str, Any]] | None:
+        """Write what is known of groups; None for what this process knows alone."""
         run, self._run = self._run, None
         if run is None:
             return None
-        groups = sweep.results()
+        groups = sweep.results(together=False) if groups is None else groups
         rows = rows_of(sweep.members, groups)
         run.folder.mkdir(parents=True, exist_ok=True)
         write_rows(rows, run.folder / "sweep.csv")

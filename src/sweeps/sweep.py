@@ -1,11 +1,9 @@
 """A whole grid of hyperparameters and seeds, trained in one run."""
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -21,11 +19,18 @@ from ..errors import UsageError
 from ..internals.lightning import LeanModule, set_max_epochs, set_metrics, with_signature
 from ..modules.descent_module import DescentModule
 from ..runs.folder import Run
-from .checks import SEEDS_TRIED, check_members, check_module
-from .data import SeedData, batches_in, first_batches, members_that_fit, seeded
+from .checks import SEEDS_TRIED, check_members, check_module, check_precision
+from .data import (
+    SeedData,
+    batches_in,
+    drawn,
+    first_batches,
+    members_that_fit,
+)
 from .descent import GroupDescent, least_finite
 from .losses import stack_seeds
 from .members import DAMAGED, Plan
+from .processes import Division, least_of_all, leave_members_alone, members_of_all
 from .stepping import (
     MemberOptimizers,
     check_grid,
@@ -51,6 +56,9 @@ class Sweep(LeanModule):
     epochs of all of them. Finished groups are kept beside the checkpoints, so that a run that was
     killed goes on in the group, and at the epoch, of its last checkpoint.
 
+    Several processes (DDP) have a part of the members of each group; they exchange the least loss,
+    and what a checkpoint and the table at the end hold, which are those of one process.
+
     Args:
         module: makes the module whose loss is descended, as in a run of its own; without `seeds`
             it may be an instance, which is copied.
@@ -59,20 +67,21 @@ class Sweep(LeanModule):
             element alone; with any other class each member has an optimizer of its own.
         grid: values for each swept hyperparameter, such as ``{lr: [0.01, 0.1], momentum: [0.9]}``.
         seeds: the seed of the run if not given.
-        members_at_once: members in a group at most; as many as half of the free memory holds, by
-            an estimate, if not given.
+        members_at_once: members in a group at most, those of all processes together; as many as
+            half of the free memory holds, by an estimate, if not given.
 
     Attributes:
         members: all members.
         groups: how they are cut.
-        descent: the group under way.
+        descent: the group under way; of several processes, this one's part of it.
 
     Raises:
         UsageError: if the grid or the seeds are wrong, or the run is one that cannot be batched:
-            in several processes, in mixed precision, with a scheduler.
+            in mixed precision, with a scheduler, by another strategy than DDP.
     """
 
     module: DescentModule
+    gives_whole_loss: ClassVar[bool] = True  # the least of all members, not of a process's
 
     def __init__(
         self,
@@ -105,16 +114,7 @@ class Sweep(LeanModule):
 
     def draw(self, seed: int, trainer: Trainer) -> DescentModule:
         """Return the module as a run with a seed would have it before its first update."""
-        with seeded(seed), _default_dtype(self._made_in):
-            made = self._make_module
-            module = (
-                cast(DescentModule, copy.deepcopy(made))
-                if isinstance(made, LightningModule)
-                else made()
-            )
-            module.trainer = trainer
-            module.setup("fit")
-        return cast(DescentModule, trainer.strategy.precision_plugin.convert_module(module))
+        return drawn(self._make_module, seed, self._made_in, trainer)
 
     def _draw_here(self, seed: int) -> DescentModule:
         return self.draw(seed, self.trainer).to(self.device)
@@ -124,11 +124,12 @@ class Sweep(LeanModule):
         self.members = self.plan.members(torch.initial_seed())
         if stage != "fit":
             return
-        _refuse(self.trainer)
+        check_precision(self.trainer)
+        leave_members_alone(self.trainer)
         self.most_epochs = self.trainer.max_epochs
         self.module = self.draw(self.members.seeds[0], self.trainer)
         check_module(self.module)
-        if not self._stacked:
+        if not self._stacked and self.trainer.is_global_zero:
             print(
                 f"{self._kind.__name__} is no rule of descentlab.optimizers, or none that moves "
                 f"each element alone: the {len(self.members)} members are stepped one by one"
@@ -137,8 +138,8 @@ class Sweep(LeanModule):
         trial = getattr(self.trainer, "fast_dev_run", False)
         writes = self.trainer.loggers and not trial
         self._store = Store(Run.of(self.trainer).checkpoints if writes else None)
-        device = self.trainer.strategy.root_device
-        self._cut(self._at_once or members_that_fit(self.module, batch, device))
+        fit = members_that_fit(self.module, batch, self.trainer.strategy.root_device)
+        self._cut(self._at_once or members_of_all(fit, self.trainer))
         self._begin(0)
 
     def _tried(self) -> Any | None:
@@ -168,7 +169,8 @@ class Sweep(LeanModule):
 
     def _begin(self, number: int) -> None:
         """Put the members of a group at their start."""
-        self.number, group = number, self.groups[number]
+        self.number, self._division = number, Division(self.groups[number])
+        group = self._division.part
         starts = [self._draw_here(seed) for seed in group.seeds]
         self.module.to(self.device)
         self.descent = GroupDescent(self.module, starts, group, self.module.reduction)
@@ -189,12 +191,12 @@ class Sweep(LeanModule):
             raise UsageError(f"{self._kind.__name__}: {error}") from error
 
     def _values(self) -> dict[str, Tensor]:
-        """Return the swept values of the members of the group under way."""
-        return self.members.hyperparameters(self.groups[self.number])
+        """Return the swept values of this process's members of the group under way."""
+        return self.members.hyperparameters(self.descent.group)
 
     # --- training
 
-    @with_signature
+    @with_signature  # Lightning asks for it at every update: to work it out anew costs 20 µs
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """Update all members with the batch of their seed, or with each batch of a chunk.
 
@@ -221,13 +223,12 @@ class Sweep(LeanModule):
         step = cast(LightningOptimizer, self.optimizers()).step
         zero = self.module.zeroes_gradients
         least = [self.descent.update(each, dims, step, zero) for each, dims in batches[:left]]
-        return {"loss": least[-1], "losses": torch.stack(least)}
-
-    # Lightning asks for this signature at every update: to work it out anew costs 20 µs
+        of_all = least_of_all(torch.stack(least))
+        return {"loss": of_all[-1], "losses": of_all}
 
     def _next_epoch(self) -> None:
         if self.finished and self.number + 1 < len(self.groups):
-            self._store.keep(self.number, self.descent.result(finished=True))
+            self._keep_finished()
             self._begin(self.number + 1)
         if self.descent.epoch < 0 and not self.descent.record.start:
             self._measure_start()
@@ -286,7 +287,10 @@ class Sweep(LeanModule):
         losses = self.descent.losses_of_sets(keep=counts)
         if not counts and self.trainer.num_sanity_val_steps == math.inf:
             self.descent.keep_start(losses)
-        least = {f"loss/least_{name}": least_finite(value) for name, value in losses.items()}
+        least = {
+            f"loss/least_{name}": least_of_all(least_finite(value))
+            for name, value in losses.items()
+        }
         set_metrics(self, least)
         row = {tag: float(value) for tag, value in least.items()}
         if counts:
@@ -320,18 +324,19 @@ class Sweep(LeanModule):
         """Whether batches are not those of the trainer, which are of its seed and of its epochs."""
         data = self._datamodule
         seed = data.seed if isinstance(data, ResumableData) else torch.initial_seed()
-        return len(self.groups) > 1 or self.members.seeds != (seed,)
+        several = len(self.groups) > 1 or self.trainer.world_size > 1
+        return several or self.members.seeds != (seed,)
 
     def _data(self) -> SeedData:
         if self._seed_data is None:
-            seeds = self.groups[self.number].seeds
+            seeds = self.descent.group.seeds
             self._seed_data = SeedData(self._datamodule, seeds, self.device)
         return self._seed_data
 
     # --- what a checkpoint holds
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is known of the members."""
+        """Add what is known of the members; with several processes, of those of all of them."""
         checkpoint["sweep"] = {
             "identity": self.plan.identity(self.members),
             "at_once": self._cut_to,
@@ -340,6 +345,7 @@ class Sweep(LeanModule):
             "finished": self.finished,
             **self.descent.as_plain(),
         }
+        self._division.make_whole(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the group, and at the epoch, of a checkpoint.
@@ -356,43 +362,38 @@ class Sweep(LeanModule):
                 "the same, or begin a new run"
             )
         self._begin(saved["group"])
+        if not is_of(self.groups[self.number], under_way(saved, checkpoint["state_dict"])):
+            raise UsageError(DAMAGED)
+        self._division.make_own(checkpoint)
         stacked = {
             name.removeprefix("module."): value for name, value in checkpoint["state_dict"].items()
         }
-        if not is_of(self.groups[self.number], under_way(saved, checkpoint["state_dict"])):
-            raise UsageError(DAMAGED)
-        self.descent.go_on(saved, stacked)
-        self._store.take_over(self.groups[: self.number], Path(str(self.trainer.ckpt_path)).parent)
+        self.descent.go_on(checkpoint["sweep"], stacked)
+        if self.trainer.is_global_zero:
+            folder = Path(str(self.trainer.ckpt_path)).parent
+            self._store.take_over(self.groups[: self.number], folder)
 
-    def results(self) -> list[dict[str, Any]]:
-        """Return what is known of the members of every group so far, for `rows_of`."""
-        return [
-            *self._store.groups(self.groups[: self.number]),
-            self.descent.result(finished=self.finished),
-        ]
+    def _keep_finished(self) -> None:
+        group = self._division.gather(self.descent.result(finished=True))
+        if group is not None:
+            self._store.keep(self.number, group)
+
+    def results(self, together: bool = True) -> list[dict[str, Any]]:
+        """Return what is known of the members of every group so far, for `rows_of`.
+
+        Of several processes the first knows it, and the others get an empty list.
+
+        Args:
+            together: whether all processes call this; if not, the first knows of the group under
+                way what the last checkpoint holds.
+        """
+        alone = not together and self.trainer.world_size > 1
+        own = self.descent.result(finished=self.finished)
+        group = self._division.known if alone else self._division.gather(own)
+        before = self.groups[: self.number] if self.trainer.is_global_zero else []
+        return [*self._store.groups(before), *([] if group is None else [group])]
 
     def teardown(self, stage: str) -> None:
         """Give the trainer back its number of epochs."""
         if stage == "fit":
             set_max_epochs(self.trainer, self.most_epochs)
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Make tensors as a module's constructor did, in 64-true within a training step too."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-def _refuse(trainer: Trainer) -> None:
-    """Refuse what cannot be done for all members at once."""
-    if trainer.world_size > 1:
-        raise UsageError("a sweep runs in one process: give --trainer.devices 1")
-    if trainer.precision not in ("32-true", "64-true"):
-        raise UsageError(
-            f"trainer.precision = {trainer.precision}: a sweep runs in 32-true or 64-true"
-        )
