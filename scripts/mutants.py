@@ -2,7 +2,8 @@
 
 A *mutant* is a copy of the package with one small mistake in it: an operator swapped, a condition
 reversed, a constant changed, a statement left out. The tests of the mutated file's own folder kill
-it by failing. What survives is a line that could be wrong without anybody knowing.
+it by failing: first the tests that run the line, then all. What survives is a line that could be
+wrong without anybody knowing.
 
 cosmic-ray and mutmut know no statement that is left out, and count annotations that they change;
 and mutmut needs a package whose folder has the package's name.
@@ -27,6 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
 
+from coverage import CoverageData
+
 ROOT = Path(__file__).parents[1]
 
 #: what is mutated, from `src/`, and the tests that must notice
@@ -41,6 +44,9 @@ TARGETS = {
     "sweeps/losses.py": ["tests/sweeps"],
     "sweeps/record.py": ["tests/sweeps"],
 }
+
+#: tests of the line that are tried before all of the folder
+MOST = 30
 
 _SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Add: (ast.Sub,),
@@ -191,13 +197,20 @@ class Killer:
             (folder / "configs").symlink_to(ROOT / "configs")
             self._folders.put(folder)
 
-    def survives(self, mutant: Mutant | None, tests: Sequence[str], limit: float) -> bool:
+    def survives(
+        self,
+        mutant: Mutant | None,
+        tests: Sequence[str],
+        limit: float,
+        record: Path | None = None,
+    ) -> bool:
         """Return whether all tests pass in time.
 
         Args:
             mutant: what is tested; None for the source as it is.
-            tests: folders or files, from the project's top.
+            tests: folders, files or single tests, from the project's top.
             limit: seconds after which a mutant counts as killed.
+            record: where coverage writes which test ran which line; None for nowhere.
         """
         folder = self._folders.get()
         path = folder / "descentlab" / mutant.path if mutant else None
@@ -205,7 +218,8 @@ class Killer:
         try:
             if path and mutant:
                 path.write_text(mutant.text, encoding="utf-8")
-            process = self._context.Process(target=_test, args=(str(folder), list(tests)))
+            options = [*tests, *([] if record is None else _covered(folder, record))]
+            process = self._context.Process(target=_test, args=(str(folder), options))
             process.start()
             process.join(limit)
             if process.exitcode is None:
@@ -216,6 +230,30 @@ class Killer:
             if path:
                 path.write_text(before, encoding="utf-8")
             self._folders.put(folder)
+
+
+def _covered(folder: Path, record: Path) -> list[str]:
+    """Return the options of pytest with which it records what each test runs."""
+    settings = folder / "coverage.ini"
+    settings.write_text(f"[run]\ndata_file = {record}\n", encoding="utf-8")
+    source = folder / "descentlab"
+    return [f"--cov={source}", f"--cov-config={settings}", "--cov-context=test", "--cov-report="]
+
+
+def running(record: Path) -> dict[tuple[str, int], list[str]]:
+    """Return the tests that run each line, by the path from `src/` and the line.
+
+    Args:
+        record: what `Killer.survives` wrote.
+    """
+    data = CoverageData(str(record))
+    data.read()
+    found: dict[tuple[str, int], list[str]] = {}
+    for path in sorted(data.measured_files()):
+        for line, contexts in data.contexts_by_lineno(path).items():
+            tests = sorted({context.partition("|")[0] for context in contexts if context})
+            found[path.partition("/descentlab/")[2], line] = tests
+    return found
 
 
 def _test(folder: str, tests: list[str]) -> None:
@@ -250,26 +288,35 @@ def sample(count: int, seed: int, targets: Sequence[str]) -> list[tuple[Mutant, 
 
 
 def _survivors(
-    killer: Killer, chosen: Sequence[tuple[Mutant, list[str]]], workers: int
+    killer: Killer, chosen: Sequence[tuple[Mutant, list[str]]], workers: int, top: Path
 ) -> list[Mutant] | None:
     """Return the mutants that no test notices, or None if tests fail on the source as it is."""
-    limits = {}
-    for tests in {tuple(tests) for _, tests in chosen}:
-        start = time.monotonic()
-        if not killer.survives(None, tests, 1800):
+    limits, near = {}, {}
+    for number, tests in enumerate(sorted({tuple(tests) for _, tests in chosen})):
+        start, record = time.monotonic(), top / f"coverage-{number}"
+        if not killer.survives(None, tests, 1800, record):
             print(f"mutants: error: {' '.join(tests)} fails as it is", file=sys.stderr)
             return None
         limits[tests] = 60 + 3 * (time.monotonic() - start)
+        near[tests] = running(record)
+
+    def survives(mutant: Mutant, tests: Sequence[str]) -> bool:
+        limit = limits[tuple(tests)]
+        first = near[tuple(tests)].get((mutant.path, mutant.line), [])[:MOST]
+        if first and not killer.survives(mutant, first, limit):
+            return False
+        return killer.survives(mutant, tests, limit)
+
     survivors = []
     with ThreadPoolExecutor(workers) as pool:
-        outcomes = pool.map(
-            lambda one: killer.survives(one[0], one[1], limits[tuple(one[1])]), chosen
-        )
+        outcomes = pool.map(lambda one: survives(*one), chosen)
         for number, ((mutant, _), survived) in enumerate(zip(chosen, outcomes, strict=True), 1):
             if survived:
                 survivors.append(mutant)
                 said = f"src/{mutant.path}:{mutant.line}: {mutant.before!r} -> {mutant.after!r}"
                 print(f"{number:4} survived {said}", flush=True)
+            elif number % 25 == 0:
+                print(f"{number:4} of {len(chosen)}", flush=True)
     return survivors
 
 
@@ -284,7 +331,8 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     chosen = sample(options.count, options.seed, options.only or list(TARGETS))
     with tempfile.TemporaryDirectory() as top:
-        survivors = _survivors(Killer(Path(top), options.workers), chosen, options.workers)
+        killer = Killer(Path(top), options.workers)
+        survivors = _survivors(killer, chosen, options.workers, Path(top))
     if survivors is None:
         return 2
     killed = len(chosen) - len(survivors)
