@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer, see
 from lightning.pytorch.utilities import move_data_to_device
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from ..datamodules import Chunk, ResumableData
+from ..datamodules import Chunk, ResumableData, ResumableLoader
 from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..internals.torch import allocated_bytes
@@ -102,9 +102,8 @@ class SeedData:
     def start(self, epoch: int, position: int) -> None:
         """Begin an epoch, at the batch of a position."""
         if not self._loaders:
-            self._loaders = [data.train_dataloader() for data in self._copies]
+            self._loaders = _whole([data.train_dataloader() for data in self._copies])
         for loader in self._loaders:
-            loader.whole = True
             loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "position": position})
         self._batches = [iter(loader) for loader in self._loaders]
 
@@ -131,13 +130,18 @@ class SeedData:
     def _loaders_of(self, name: str) -> list[Any]:
         found = [data.val_dataloader() for data in self._copies]
         index = set_names("val", found[0]).index(name)
-        chosen = [_loaders(each)[index] for each in found]
-        for loader in chosen:
-            loader.whole = True
-        return chosen
+        return _whole([_loaders(each)[index] for each in found])
 
     def _moved(self, batch: Any) -> Any:
         return batch if self.device.type == "cpu" else move_data_to_device(batch, self.device)
+
+
+def _whole(loaders: list[Any]) -> list[Any]:
+    """Have loaders that share batches among processes give this one whole batches."""
+    for loader in loaders:
+        if isinstance(loader, ResumableLoader):
+            loader.whole = True
+    return loaders
 
 
 def _loaders(found: Any) -> list[Any]:
