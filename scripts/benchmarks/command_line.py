@@ -10,6 +10,7 @@ import torch
 from descentlab.errors import UsageError
 
 from .growth import growth
+from .instruments import instruments
 from .measure import Row
 from .overhead import overhead
 from .record import into_page, measured, read, slower, table, write
@@ -25,6 +26,7 @@ CASES: dict[str, Callable[[bool], list[Row]]] = {
     "rows": rows,
     "startup": startup,
     "growth": growth,
+    "instruments": instruments,
 }
 RECORD = Path("reports") / "benchmark.json"
 PAGE = Path("docs") / "performance.md"

@@ -3,9 +3,9 @@
 import csv
 import math
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import compress, groupby, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -14,17 +14,18 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UsageError
+from ..internals.torch import copy_all
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
 from ..runs.joined import damaged, read_table
 from .fresh_metrics import is_new
-from .instrument import Instrument
+from .instrument import UpdateInstrument
 
-_MOST_COPIES, _MOST_ELEMENTS = 1024, 2**16  # steps and elements, before norms are taken
+_MOST_COPIES, _MOST_ELEMENTS = 128, 2**16  # steps and elements, before norms are taken
 _HEADING = ("step", "parameter", "gradient_norm", "update_ratio")
 
 
-class GradientStatistics(Instrument):
+class GradientStatistics(UpdateInstrument):
     r"""Keep the norm of the gradient and the update-to-weight ratio of every parameter.
 
     .. math:: \lVert g_t \rVert_2, \qquad
@@ -57,14 +58,15 @@ class GradientStatistics(Instrument):
 
     def _begin(self) -> None:
         self._counts: dict[int, int] = {}  # steps of each optimizer, by its place
-        self._copies: list[_Step] = []
-        self._norms: list[_Norms] = []
-        self._elements = self._measured = 0
+        self._shelves: dict[int, _Shelf] = {}
+        self._found: list[_Found] = []
+        self._measured = 0
         self._handles: list[RemovableHandle] = []
         self._path: Path | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
+        super().setup(trainer, pl_module, stage)
         if stage == "fit" and is_new(trainer):
             self._begin()
 
@@ -96,52 +98,52 @@ class GradientStatistics(Instrument):
         self, trainer: Trainer, place: int
     ) -> tuple[Callable[..., None], Callable[..., None]]:
         """Return what is called before and after each step of an optimizer."""
-        parameters: list[Tensor] = []
-        starts: list[Tensor] = []
+        shelf: _Shelf | None = None
 
         def before(optimizer: Optimizer, *_: Any) -> None:
-            nonlocal parameters, starts
-            parameters, starts = [], []
-            if self._counts.get(place, 0) % self.every == 0:
-                each = [p for group in optimizer.param_groups for p in group["params"]]
-                parameters = [p for p in each if p.requires_grad]
-                starts = [p.data.clone() for p in parameters]
+            nonlocal shelf
+            due = self._counts.get(place, 0) % self.every == 0
+            shelf = self._shelf(place, optimizer) if due else None
+            if shelf:
+                shelf.keep_starts()
 
         def after(*_: Any) -> None:
             self._counts[place] = self._counts.get(place, 0) + 1
-            if parameters:
-                self._keep(trainer.global_step, parameters, starts)
+            if shelf:
+                shelf.keep_ends(self._measured, trainer.global_step)
+                self._measured += 1
+                if shelf.is_full():
+                    self._take_norms(shelf)
 
         return before, after
 
-    def _keep(self, step: int, parameters: list[Tensor], starts: list[Tensor]) -> None:
-        """Keep copies of gradients and parameters; of many or large ones the norms alone."""
-        ends = [p.data.clone() for p in parameters]
-        slopes = [None if (g := p.grad) is None else g.detach().clone() for p in parameters]
-        self._copies.append((self._measured, step, parameters, starts, ends, slopes))
-        self._measured += 1
-        self._elements += sum(map(Tensor.numel, starts))
-        if self._elements > _MOST_ELEMENTS or len(self._copies) >= _MOST_COPIES:
-            self._take_norms()
+    def _shelf(self, place: int, optimizer: Optimizer) -> "_Shelf | None":
+        """Return room for copies of what an optimizer moves; None where that is nothing."""
+        each = [p for group in optimizer.param_groups for p in group["params"]]
+        parameters = [p for p in each if p.requires_grad]
+        shelf = self._shelves.get(place)
+        if shelf is not None and not shelf.is_for(parameters):
+            self._take_norms(shelf)
+            shelf = None
+        if shelf is None and parameters:
+            shelf = self._shelves[place] = _Shelf(parameters)
+        return shelf
 
-    def _take_norms(self) -> None:
-        """Take the norms of what was kept, of all steps of a parameter at once."""
-        kept: dict[str, list[_Copy]] = {}
-        for order, step, parameters, starts, ends, slopes in self._copies:
-            for parameter, start, end, slope in zip(parameters, starts, ends, slopes, strict=True):
-                name = self._names.get(id(parameter))
-                if name is None:  # not the module's, but an optimizer's all the same
-                    name = self._names.setdefault(id(parameter), f"unnamed_{len(self._names)}")
-                kept.setdefault(name, []).append(_Copy(order, step, start, end, slope))
-        self._copies.clear()
-        self._elements = 0
-        for name, many in kept.items():
-            before = _stacked([copy.start for copy in many])
-            after = _stacked([copy.end for copy in many])
-            given = [copy.slope for copy in many if copy.slope is not None]
-            norms = _norm(_stacked(given)) if given else before.new_empty(0)
-            keys = [(copy.order, copy.step, copy.slope is not None) for copy in many]
-            self._norms.append((name, keys, norms, _norm(after - before), _norm(before)))
+    def _take_norms(self, shelf: "_Shelf") -> None:
+        """Take the norms of what is on a shelf, of all steps of a parameter at once."""
+        count = len(shelf.steps)
+        if count:
+            starts, ends, slopes = ([_rows(x, count) for x in each] for each in shelf.stacks)
+            moves = [end - start for start, end in zip(starts, ends, strict=True)]
+            norms = (_norms(each) for each in (slopes, moves, starts))
+            names = [self._name(parameter) for parameter in shelf.parameters]
+            columns = (shelf.orders, shelf.steps, repeat(names), shelf.has_slope)
+            self._found += zip(*columns, *norms, strict=False)
+        shelf.clear()
+
+    def _name(self, parameter: Tensor) -> str:
+        """Return a parameter's name; one that is not the module's, but an optimizer's, gets one."""
+        return self._names.setdefault(id(parameter), f"unnamed_{len(self._names)}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what was measured."""
@@ -170,9 +172,10 @@ class GradientStatistics(Instrument):
         self._handles.clear()
 
     def _write(self, trainer: Trainer) -> None:
-        self._take_norms()
+        for shelf in self._shelves.values():
+            self._take_norms(shelf)
         rows = list(self._rows())
-        self._norms.clear()
+        self._found.clear()
         if not rows or self._path is None:
             return
         with self._path.open("a", encoding="utf-8", newline="") as file:
@@ -192,20 +195,13 @@ class GradientStatistics(Instrument):
 
     def _rows(self) -> Iterator[tuple[int, str, float | None, float]]:
         """Yield what is written: of each measurement all together, and each parameter."""
-        found: list[tuple[int, int, str, float | None, float, float]] = []
-        for name, keys, slopes, moves, sizes in self._norms:
-            left = iter(slopes.tolist())
-            for key, move, size in zip(keys, moves.tolist(), sizes.tolist(), strict=True):
-                order, step, has_slope = key
-                found.append((order, step, name, next(left) if has_slope else None, move, size))
-        for _, group in groupby(sorted(found, key=lambda row: row[:3]), key=lambda row: row[0]):
-            rows = list(group)
-            given = [slope for _, _, _, slope, _, _ in rows if slope is not None]
-            move = math.hypot(*(each for *_, each, _ in rows))
-            size = math.hypot(*(each for *_, each in rows))
-            yield rows[0][1], "", math.hypot(*given) if given else None, _ratio(move, size)
-            for _, step, name, slope, move, size in rows:
-                yield step, name, slope, _ratio(move, size)
+        for _, step, names, has_slope, slopes, moves, sizes in sorted(self._found):
+            given = list(compress(slopes, has_slope))
+            whole = _ratio(math.hypot(*moves), math.hypot(*sizes))
+            yield step, "", math.hypot(*given) if given else None, whole
+            rows = zip(names, has_slope, slopes, moves, sizes, strict=True)
+            for name, has, slope, move, size in sorted(rows):
+                yield step, name, slope if has else None, _ratio(move, size)
 
     def state_dict(self) -> dict[str, Any]:
         """Return how many steps each optimizer made."""
@@ -216,36 +212,74 @@ class GradientStatistics(Instrument):
         self._counts = dict(state_dict["counts"])
 
 
-class _Copy(NamedTuple):
-    """One parameter at one step."""
+class _Shelf:
+    """Room for copies of some parameters at some steps, which is used again and again.
 
-    order: int
-    step: int
-    start: Tensor
-    end: Tensor
-    slope: Tensor | None
+    Of large ones there is room for a single step, which is given back after it.
+    """
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+        elements = sum(map(Tensor.numel, parameters))
+        self.room = max(1, min(_MOST_COPIES, _MOST_ELEMENTS // max(1, elements)))
+        self.stacks: list[list[Tensor]] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was kept."""
+        self.orders: list[int] = []
+        self.steps: list[int] = []
+        self.has_slope: list[list[bool]] = []
+        if self.room == 1:
+            self.stacks = []
+
+    def is_for(self, parameters: list[Tensor]) -> bool:
+        """Return whether it is a shelf for these parameters."""
+        return list(map(id, parameters)) == list(map(id, self.parameters))
+
+    def is_full(self) -> bool:
+        """Return whether it has no room left."""
+        return len(self.steps) == self.room
+
+    def keep_starts(self) -> None:
+        """Keep the parameters as they are before a step."""
+        if not self.stacks:
+            shapes = [(p.detach(), (self.room, *p.shape)) for p in self.parameters]
+            self.stacks = [[p.new_empty(shape) for p, shape in shapes] for _ in range(3)]
+            stacks = ([stack.unbind() for stack in each] for each in self.stacks)
+            self.places = [list(map(list, zip(*each, strict=True))) for each in stacks]
+        copy_all(self.places[0][len(self.steps)], self.parameters)
+
+    def keep_ends(self, order: int, step: int) -> None:
+        """Keep the parameters as they are after a step, and the gradients."""
+        _, ends, slopes = (each[len(self.steps)] for each in self.places)
+        copy_all(ends, self.parameters)
+        pairs = zip(slopes, (p.grad for p in self.parameters), strict=True)
+        given = [(place, slope.to_dense()) for place, slope in pairs if slope is not None]
+        if given:
+            copy_all([place for place, _ in given], [slope for _, slope in given])
+        self.has_slope.append([p.grad is not None for p in self.parameters])
+        self.orders.append(order)
+        self.steps.append(step)
 
 
-#: order and step, the parameters, and copies of each before and after it and of its gradient
-_Step = tuple[int, int, list[Tensor], list[Tensor], list[Tensor], list[Tensor | None]]
+#: order and step of a measurement, and of each parameter its name, whether it had a gradient, and
+#: the norms of the gradient, the update and the parameter
+_Found = tuple[int, int, list[str], list[bool], list[float], list[float], list[float]]
 
 
-#: of one parameter: its name; order, step and whether it had a gradient; and the norms of the
-#: gradients, the updates and the parameter
-_Norms = tuple[str, list[tuple[int, int, bool]], Tensor, Tensor, Tensor]
+def _rows(copies: Tensor, count: int) -> Tensor:
+    """Return copies as rows in double precision, where the device has it."""
+    rows = copies[:count].reshape(count, copies[0].numel())
+    double = torch.promote_types(rows.dtype, torch.float64)
+    return rows if rows.device.type == "mps" else rows.to(double)
 
 
-def _stacked(copies: list[Tensor]) -> Tensor:
-    """Return copies one below the other, as rows in double precision, where the device has it."""
-    rows = torch.stack([copy.to_dense() for copy in copies])
-    if rows.device.type != "mps":
-        rows = rows.to(torch.promote_types(rows.dtype, torch.float64))
-    return rows.reshape(len(copies), copies[0].numel())
-
-
-def _norm(rows: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
-    return norms
+def _norms(many: list[Tensor]) -> list[list[float]]:
+    """Return of every step the norms of all parameters."""
+    columns = [torch.linalg.vector_norm(rows, dim=1) for rows in many]
+    found: list[list[float]] = torch.stack(columns, dim=1).tolist()
+    return found
 
 
 def _ratio(move: float, size: float) -> float:

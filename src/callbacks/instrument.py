@@ -2,8 +2,9 @@
 
 from typing import Any, Self
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 
+from ..errors import UsageError
 from ..internals.lightning import pass_over_unused
 
 
@@ -19,3 +20,29 @@ class Instrument(Callback):
         made = super().__new__(cls)
         pass_over_unused(made, Callback)
         return made
+
+
+class UpdateInstrument(Instrument):
+    """An instrument that looks at each update by itself, and refuses where there are none such.
+
+    Chunks are made update by update where it listens; compiled updates, and those of a sweep, are
+    many at once.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a module of which it would see nothing.
+
+        Raises:
+            UsageError: the module's updates are compiled, or are those of a sweep.
+        """
+        kind = type(self).__name__
+        if stage == "fit" and getattr(pl_module, "compiles", False) is True:
+            raise UsageError(
+                f"{kind} looks at each update, and compiled ones are many at once: leave out "
+                f"--model.compile true, or {kind}"
+            )
+        if stage == "fit" and getattr(pl_module, "descends_many", False) is True:
+            raise UsageError(
+                f"{kind} looks at one descent, and a sweep has many: leave {kind} out, or train "
+                "one setting at a time"
+            )

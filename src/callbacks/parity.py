@@ -10,14 +10,18 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import RunError, UsageError
+from ..internals.torch import copy_all, step_unheard
 from ..runs.files import write_whole
 from ..runs.folder import run_to_write
 from .fresh_metrics import is_new
-from .instrument import Instrument
+from .instrument import UpdateInstrument
+
+_MOST_ELEMENTS = 2**16  # of gradients, before the reference takes the steps that wait
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Departure:
         )
 
 
-class Parity(Instrument):
+class Parity(UpdateInstrument):
     r"""Step a copy of the parameters by a reference optimizer, on the run's own gradients.
 
     Each step of the run's optimizer is followed by one of the reference, with copies of the same
@@ -72,7 +76,7 @@ class Parity(Instrument):
     copies is not looked at, and a warning says so. Optimization may be automatic or manual, and
     optimizers may be several; the run is left alone, bit for bit.
 
-    Written: `parity.json` in the run's folder.
+    Written: `parity.json` in the run's folder, and `parity_2.json` of a second one in the trainer.
 
     Args:
         reference: makes the optimizer that the run is held against: a class, or a function of
@@ -103,7 +107,13 @@ class Parity(Instrument):
         if on_difference not in ("record", "raise"):
             raise UsageError(f"on_difference is 'record' or 'raise', not {on_difference!r}")
         self.reference, self.every, self.on_difference = reference, every, on_difference
+        self._key = f"Parity_{id(self)}"
         self._begin()
+
+    @property
+    def state_key(self) -> str:
+        """What its state is kept under, of several in a trainer by their order."""
+        return self._key
 
     def _begin(self) -> None:
         self.steps = 0
@@ -116,13 +126,17 @@ class Parity(Instrument):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
+        super().setup(trainer, pl_module, stage)
+        others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        place = [each for each in others if isinstance(each, Parity)].index(self)
+        self._key = f"Parity_{place + 1}" if place else "Parity"
         if stage == "fit" and is_new(trainer):
             self._begin()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the copies, and listen to the optimizers' steps."""
         run = run_to_write(trainer)
-        self._path = None if run is None else run.folder / "parity.json"
+        self._path = None if run is None else run.folder / f"{self._key.lower()}.json"
         self._names = {id(p): name for name, p in pl_module.named_parameters()}
         self._shadows = [_Shadow(each, self.reference) for each in trainer.optimizers]
         if self._saved:
@@ -136,19 +150,22 @@ class Parity(Instrument):
                 "the reference. Start it with Parity from the beginning"
             )
         for shadow, optimizer in zip(self._shadows, trainer.optimizers, strict=False):
+            self._handles.append(optimizer.register_step_pre_hook(shadow.grow))
             self._handles.append(optimizer.register_step_post_hook(self._follower(shadow)))
 
     def _follower(self, shadow: "_Shadow") -> Any:
-        def follow(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            with torch.no_grad():
-                shadow.follow(optimizer)
-                self.steps += 1
-                if self.first is None and shadow.steps % self.every == 0:
+        def follow(optimizer: Optimizer, *_: Any) -> None:
+            self.steps += 1
+            if self.first is None:
+                shadow.note(optimizer)
+                if shadow.noted % self.every == 0:
                     self._compare(shadow, optimizer)
 
         return follow
 
+    @torch.no_grad()
     def _compare(self, shadow: "_Shadow", optimizer: Optimizer) -> None:
+        shadow.catch_up()
         for parameter, copy, allowed in shadow.beside(optimizer):
             if not copy.numel() or torch.equal(parameter, copy):
                 continue
@@ -206,6 +223,10 @@ class Parity(Instrument):
         self._saved = state_dict["shadows"]
 
 
+#: gradients of a step, and hyperparameters of each group
+_Noted = tuple[list[Tensor | None], list[dict[str, Any]]]
+
+
 class _Shadow:
     """Copies of an optimizer's parameters, stepped by a reference."""
 
@@ -213,7 +234,9 @@ class _Shadow:
         self.copies: list[Tensor] = []
         self.ways: list[Tensor] = []
         self.reaches: list[Tensor] = []
-        self.steps = 0
+        self.steps = self.elements = 0
+        self.waiting: list[_Noted] = []
+        self.defaults = optimizer.defaults
         groups = [self._copied(group) for group in optimizer.param_groups]
         self.optimizer = reference(groups)
         if isinstance(optimizer, LBFGS) or isinstance(self.optimizer, LBFGS):
@@ -224,28 +247,68 @@ class _Shadow:
         self.copies += fresh
         self.ways += [_top(copy) * 0 for copy in fresh]
         self.reaches += [_top(copy) for copy in fresh]
+        self.elements += sum(map(Tensor.numel, fresh))
         return {"params": fresh}
 
-    def follow(self, optimizer: Optimizer) -> None:
-        """Take one step with an optimizer's gradients and hyperparameters."""
-        for group in optimizer.param_groups[len(self.optimizer.param_groups) :]:
-            self.optimizer.add_param_group(self._copied(group))
-        self._take_over(optimizer)
-        for parameter, copy in zip(_parameters(optimizer), self.copies, strict=True):
-            copy.grad = None if parameter.grad is None else parameter.grad.detach().clone()
-        before = [copy.detach().clone() for copy in self.copies]
-        with torch.random.fork_rng(devices=[]):
-            self.optimizer.step()
-        self.steps += 1
-        for index, (copy, old) in enumerate(zip(self.copies, before, strict=True)):
-            self.ways[index] = self.ways[index] + _top(copy - old)
-            self.reaches[index] = torch.maximum(self.reaches[index], _top(copy))
+    @property
+    def noted(self) -> int:
+        """How many steps of the run were noted, those that are still to be taken included."""
+        return self.steps + len(self.waiting)
 
-    def _take_over(self, optimizer: Optimizer) -> None:
+    def grow(self, optimizer: Optimizer, *_: Any) -> None:
+        """Copy the groups that were added to an optimizer, before a step."""
+        added = optimizer.param_groups[len(self.optimizer.param_groups) :]
+        if added:
+            self.catch_up()
+        for group in added:
+            self.optimizer.add_param_group(self._copied(group))
+
+    def note(self, optimizer: Optimizer) -> None:
+        """Keep an optimizer's gradients and hyperparameters, for a step to be taken later."""
+        gradients = [
+            None if (slope := p.grad) is None else slope.detach().clone()
+            for group in optimizer.param_groups
+            for p in group["params"]
+        ]
+        self.waiting.append((gradients, [_settings(group) for group in optimizer.param_groups]))
+        self.defaults = optimizer.defaults
+        if len(self.waiting) * self.elements > _MOST_ELEMENTS:
+            self.catch_up()
+
+    @torch.no_grad()
+    def catch_up(self) -> None:
+        """Take the steps that were noted."""
+        if not self.waiting:
+            return
+        step = step_unheard(self.optimizer)
+        room = len(self.waiting) + 1
+        trails = [copy.new_empty((room, *copy.shape)) for copy in self.copies]
+        places = zip(*(trail.unbind() for trail in trails), strict=True)
+        copies, last = [copy.detach() for copy in self.copies], None
+        copy_all(list(next(places)), copies)
+        with torch.random.fork_rng(devices=[]):
+            for (gradients, settings), place in zip(self.waiting, places, strict=True):
+                if last is None or settings != last:
+                    self._take_over(settings)
+                    last = settings
+                for copy, gradient in zip(self.copies, gradients, strict=True):
+                    copy.grad = gradient
+                step()
+                copy_all(list(place), copies)
+        self.steps += len(self.waiting)
+        self.waiting.clear()
+        for index, trail in enumerate(trails):
+            if trail.numel():
+                rows = trail.view(room, -1)
+                way = vector_norm(rows.diff(dim=0), torch.inf, dim=1).sum()
+                self.ways[index] = self.ways[index] + way
+                self.reaches[index] = torch.maximum(self.reaches[index], _top(trail))
+
+    def _take_over(self, settings: list[dict[str, Any]]) -> None:
         """Take the learning rate, and what else the run does not leave at its default."""
-        for mine, theirs in zip(optimizer.param_groups, self.optimizer.param_groups, strict=True):
-            for key in (mine.keys() & theirs.keys()) - {"params"}:
-                usual = key in optimizer.defaults and bool(mine[key] == optimizer.defaults[key])
+        for mine, theirs in zip(settings, self.optimizer.param_groups, strict=True):
+            for key in mine.keys() & theirs.keys():
+                usual = key in self.defaults and bool(mine[key] == self.defaults[key])
                 if key == "lr" or not usual:
                     theirs[key] = mine[key]
                 elif key in self.optimizer.defaults:
@@ -263,6 +326,7 @@ class _Shadow:
 
     def state(self) -> dict[str, Any]:
         """Return all of it, for a checkpoint."""
+        self.catch_up()
         kept = {"copies": self.copies, "ways": self.ways, "reaches": self.reaches}
         tensors = {name: [each.detach().clone() for each in many] for name, many in kept.items()}
         return {**tensors, "steps": self.steps, "optimizer": self.optimizer.state_dict()}
@@ -284,7 +348,17 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """Return a group's hyperparameters as they are now."""
+    return {
+        key: value.clone() if isinstance(value, Tensor) else value
+        for key, value in group.items()
+        if key != "params"
+    }
+
+
 def _top(values: Tensor) -> Tensor:
     """Return the largest magnitude, as a tensor on the same device; 0 of none."""
-    values = values.detach().abs()
-    return values.max() if values.numel() else values.sum()
+    values = values.detach()
+    found: Tensor = vector_norm(values, torch.inf) if values.numel() else values.abs().sum()
+    return found

@@ -17,14 +17,14 @@ from ..optimizers.stability import predicted_rate
 from ..runs.files import write_whole
 from ..runs.folder import log_series, run_to_write
 from .fresh_metrics import is_new
-from .instrument import Instrument
+from .instrument import UpdateInstrument
 
 _EXACT_UP_TO = 32  # parameters: beyond, Lanczos takes fewer products than there are rows
 _PRECISION = 1e-5  # of an eigenvalue by Lanczos, relative to it
 _KINKED = ("Relu", "Abs", "Sign", "Max", "Min", "Hardtanh", "Clamp", "L1", "Huber", "Shrink")
 
 
-class Stability(Instrument):
+class Stability(UpdateInstrument):
     r"""Measure the largest eigenvalue of the loss's Hessian every some steps.
 
     .. math:: \gamma < \frac{2}{\lambda_{\max}}, \qquad \gamma < \frac{2(1 + \mu)}{\lambda_{\max}}
@@ -61,6 +61,7 @@ class Stability(Instrument):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
+        super().setup(trainer, pl_module, stage)
         if stage == "fit" and is_new(trainer):
             self.found, self._off, self._written, self._last = [], False, 0, -1
 

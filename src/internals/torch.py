@@ -5,7 +5,9 @@ For speed alone, off with `DESCENTLAB_PLAIN=1`; without it all goes on as before
 - `Optimizer.profile_hook_step`, with which torch wraps `step` once for each class, and whether
   anything listens to a step: `_optimizer_step_pre_hooks`, `_optimizer_step_post_hooks`, the
   `_global_optimizer_…` ones and `_profiler_enabled` (`profile_hook_step`): 15 µs an update;
-- gradients set to None at once (`forget_gradients`): 10 µs an update.
+- gradients set to None at once (`forget_gradients`): 10 µs an update;
+- `_foreach_copy_` (`copy_all`): 3 µs for each of some small tensors;
+- what `profile_hook_step` has wrapped (`step_unheard`): 9 µs a step of any optimizer.
 
 For what no public interface gives:
 
@@ -39,12 +41,14 @@ from . import SPEED_TRICKS
 __all__ = [
     "CompilationError",
     "allocated_bytes",
+    "copy_all",
     "forget_gradients",
     "gradients_have_listeners",
     "homes",
     "method_of",
     "profile_hook_step",
     "step_has_listeners",
+    "step_unheard",
 ]
 
 
@@ -62,7 +66,7 @@ def step_has_listeners(optimizer: Optimizer) -> bool:
 def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap `step`, as torch.optim does, in hooks and profiling; only where there are any.
 
-    To look at none of them takes 15 µs an update.
+    To look at none of them takes 15 µs an update, and a profiler that is off 7 of these.
     """
     whole = Optimizer.profile_hook_step(func)
     if not SPEED_TRICKS:
@@ -70,9 +74,47 @@ def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(func)
     def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        return (whole if step_has_listeners(self) else func)(self, *args, **kwargs)
+        if not step_has_listeners(self):
+            return func(self, *args, **kwargs)
+        if _profiler_enabled() or _global_optimizer_pre_hooks or _global_optimizer_post_hooks:
+            return whole(self, *args, **kwargs)
+        given: tuple[Any, dict[str, Any]] = ((self, *args), kwargs)
+        for hook in self._optimizer_step_pre_hooks.values():
+            changed = hook(self, *given)
+            if changed is not None:
+                given = _as_pair(changed)
+        result = func(*given[0], **given[1])
+        for listener in self._optimizer_step_post_hooks.values():
+            listener(self, *given)
+        return result
 
     return step
+
+
+def _as_pair(changed: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the arguments to which a hook changed those of a step, as torch asks for them."""
+    if isinstance(changed, tuple) and len(changed) == 2:
+        return changed
+    raise RuntimeError(f"a hook of step gives None or (args, kwargs), and gave {changed}")
+
+
+def step_unheard(optimizer: Optimizer) -> Callable[..., Any]:
+    """Return an optimizer's `step`, without hooks and profiling where there are none."""
+    step = type(optimizer).step
+    plain = getattr(step, "hooked", False) and "step" not in vars(optimizer)
+    if not SPEED_TRICKS or not plain or step_has_listeners(optimizer):
+        return optimizer.step
+    return functools.partial(step.__wrapped__, optimizer)  # type: ignore[attr-defined]
+
+
+def copy_all(targets: list[Tensor], sources: list[Tensor]) -> None:
+    """Copy some tensors into others of the same shapes, none of which shares memory with them."""
+    with torch.set_grad_enabled(False):
+        if SPEED_TRICKS:
+            torch._foreach_copy_(targets, sources)
+            return
+        for target, source in zip(targets, sources, strict=True):
+            target.copy_(source)
 
 
 def forget_gradients(optimizer: Optimizer) -> None:

@@ -83,6 +83,8 @@ class Sweep(LeanModule):
     module: DescentModule
     gives_whole_loss: ClassVar[bool] = True  # the least of all members, not of a process's
 
+    descends_many = True  # which what looks at one descent refuses
+
     def __init__(
         self,
         module: Callable[[], DescentModule],

@@ -221,11 +221,16 @@ def test_a_name_of_any_length_is_shown(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
 def test_precisions_neither_overflow_nor_fail(tmp_path, dtype):
     watch = GradientStatistics()
-    theta = nn.Parameter(torch.full((9,), 4e4, dtype=dtype))
-    theta.grad = torch.full_like(theta, 3e4)
+    theta = nn.Parameter(torch.full((9,), 2e4, dtype=dtype))
+    theta.grad = torch.full_like(theta, -2e4)
     watch._names = {id(theta): "theta"}
-    watch._keep(0, [theta], [torch.full_like(theta, 2e4)])
-    watch._take_norms()
+    optimizer = torch.optim.SGD([theta], lr=1.0)
+    before, after = watch._listeners(SimpleNamespace(global_step=1), 0)
+    before(optimizer)
+    optimizer.step()
+    theta.grad = torch.full_like(theta, 3e4)
+    after(optimizer)
+    watch._take_norms(watch._shelves[0])
     (*_, slope, ratio) = list(watch._rows())[1]
     assert (slope, ratio) == pytest.approx((9e4, 1), rel=1e-2)
 

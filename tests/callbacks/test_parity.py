@@ -146,6 +146,43 @@ def test_a_run_that_began_without_it_is_not_looked_at_and_says_so(tmp_path):
     assert parity.steps == 0
 
 
+@NOT_EMPTY
+def test_two_in_one_trainer_are_two(tmp_path):
+    def both():
+        return Parity(heavy), Parity(lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.49))
+
+    right, wrong = both()
+    with pytest.warns(UserWarning, match="the run leaves its reference at step 2"):
+        fit(tmp_path, right, wrong, kept(tmp_path), epochs=1)
+    found = [json.loads((tmp_path / f"{n}.json").read_text()) for n in ("parity", "parity_2")]
+    assert [each["first"] and each["first"]["step"] for each in found] == [None, 2]
+    first = (tmp_path / "last.ckpt").rename(tmp_path / "first.ckpt")
+    right, wrong = both()
+    fit(tmp_path, right, wrong, kept(tmp_path), ckpt_path=first)
+    assert (right.steps, right.first, wrong.steps, wrong.first.step) == (15, None, 15, 2)
+
+
+class Grows(Foreign):
+    """A bias that is trained from the second epoch on, in a group of its own."""
+
+    def configure_optimizers(self):
+        return torch.optim.SGD([self.line.weight], 0.1, momentum=0.5)
+
+    def on_train_epoch_start(self):
+        if self.current_epoch == 1:
+            self.optimizers().optimizer.add_param_group({"params": [self.line.bias], "lr": 0.05})
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_group_that_is_added_is_followed(tmp_path, every):
+    parity = Parity(heavy, every=every)
+    fit(tmp_path, parity, module=Grows())
+    assert (parity.steps, parity.first, parity.largest) == (15, None, 0.0)
+    wrong = Parity(torch.optim.SGD, every=every)  # negative control
+    with pytest.warns(UserWarning, match="the run leaves its reference at step"):
+        fit(tmp_path, wrong, module=Grows())
+
+
 def test_what_it_cannot_do_is_refused(tmp_path):
     with pytest.raises(UsageError, match="every = 0 is below 1"):
         Parity(heavy, every=0)

@@ -6,10 +6,12 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from descentlab.internals.torch import (
     allocated_bytes,
+    copy_all,
     forget_gradients,
     gradients_have_listeners,
     method_of,
     step_has_listeners,
+    step_unheard,
 )
 from descentlab.optimizers import GradientDescent, Momentum
 
@@ -97,3 +99,48 @@ def test_gradients_are_forgotten_as_torch_forgets_them():
     parameter.grad = torch.ones(2)
     forget_gradients(optimizer)
     assert parameter.grad is None
+
+
+@pytest.mark.parametrize("kind", [GradientDescent, torch.optim.SGD])
+def test_hooks_of_a_step_are_called_as_torch_calls_them(kind):
+    optimizer, seen = kind([torch.ones(2, requires_grad=True)], lr=0.1), []
+    (theta,) = optimizer.param_groups[0]["params"]
+
+    def closure():
+        theta.grad = torch.ones(2)
+        return seen.append("closure")
+
+    def before(_, args, kwargs):
+        seen.append((len(args), kwargs))
+        return args, {"closure": closure}
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_pre_hook(lambda *given: seen.append((len(given[1]), len(given[2]))))
+    optimizer.register_step_post_hook(lambda *given: seen.append((len(given[1]), len(given[2]))))
+    optimizer.step()
+    assert seen == [(1, {}), (1, 1), "closure", (1, 1)]
+    assert theta.tolist() == pytest.approx([0.9, 0.9])
+    optimizer.register_step_pre_hook(lambda *_: "nonsense")
+    with pytest.raises(RuntimeError, match="nonsense"):
+        optimizer.step()
+
+
+def test_a_step_unheard_is_the_step_unless_something_is_around_it():
+    optimizer, calls = torch.optim.SGD([torch.ones(2, requires_grad=True)], lr=0.1), []
+    (theta,) = optimizer.param_groups[0]["params"]
+    theta.grad = torch.ones(2)
+    step_unheard(optimizer)()
+    assert theta.tolist() == pytest.approx([0.9, 0.9])
+    optimizer.register_step_post_hook(lambda *_: calls.append(1))
+    step_unheard(optimizer)()
+    optimizer.step = lambda: calls.append(2)
+    step_unheard(optimizer)()
+    assert calls == [1, 2]
+
+
+def test_all_are_copied():
+    sources = [torch.randn(3, requires_grad=True), torch.randn(()), torch.randn(2, 0)]
+    targets = [torch.empty_like(each) for each in sources]
+    copy_all(targets, sources)
+    assert all(torch.equal(one, other) for one, other in zip(targets, sources, strict=True))
+    assert not any(each.requires_grad for each in targets)

@@ -1,0 +1,59 @@
+"""What looks at each update, where many are made in one training step."""
+
+import pytest
+
+from descentlab.__main__ import main
+
+NAMED = {
+    "Parity": ("parity.json", ("--trainer.callbacks.reference", "torch.optim.SGD")),
+    "Stability": ("curvature.csv", ()),
+    "GradientStatistics": ("gradient_statistics.csv", ()),
+}
+ALL = pytest.mark.parametrize("name", NAMED)
+MANUAL = ("--model.manual_optimization", "true")
+COMPILED = (*MANUAL, "--data.chunk", "5", "--model.compile", "true")
+
+
+@pytest.fixture
+def fitted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, config, run, *flags):
+        quiet = ("--progress", "null", "--graph_export", "null", "--trainer.max_epochs", "2")
+        added = ("--trainer.callbacks+", name, "--trainer.callbacks.every", "3", *NAMED[name][1])
+        where = ("--trainer.logger.name", run)
+        return main(
+            ["fit", "--config", f"linear_regression/{config}.yaml", *quiet, *added, *where, *flags]
+        )
+
+    return run
+
+
+@ALL
+def test_chunks_are_measured_as_batches_one_by_one(fitted, tmp_path, name):
+    off = ("--learning_curves", "null", "--fit_picture", "null")
+    assert fitted(name, "split", "one", *off, *MANUAL) == 0
+    assert fitted(name, "split", "five", *off, *MANUAL, "--data.chunk", "5") == 0
+    one, five = (
+        (tmp_path / f"logs/{n}/version_0" / NAMED[name][0]).read_text() for n in ("one", "five")
+    )
+    assert one == five
+    assert len(one) > 50
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("config", "flags", "says"),
+    [
+        ("split", COMPILED, "leave out --model.compile true"),
+        ("lr_momentum_sweep", (), "a sweep has many"),
+    ],
+)
+def test_compiled_updates_and_sweeps_are_refused(
+    fitted, tmp_path, capsys, name, config, flags, says
+):
+    assert fitted(name, config, "x", *flags) != 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert name in last
+    assert says in last
+    assert not (tmp_path / "logs").exists()
