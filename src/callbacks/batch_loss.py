@@ -279,7 +279,7 @@ def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
         return f"; the learning rate is {rate:g}: try a smaller one"
     here, rest = "here", ""
     if trainer.num_training_batches > 1:
-        here, rest = "on this batch", "; other batches may need a smaller one"
+        here, rest = "on the last batch seen", "; other batches may need a smaller one"
     return (
         f"; the learning rate is {rate:g}, and gradient descent is stable below "
         f"{2 / curvature:.6g} {here} (2 / largest curvature {curvature:.6g}){rest}"

@@ -2,8 +2,10 @@
 
 import csv
 import math
+import re
 
 import pytest
+import torch
 from foreign import Foreign, fit, loader
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -103,3 +105,20 @@ def test_a_resumed_run_goes_on_counting(tmp_path, kept):
     fit(tmp_path, losses, module=second, epochs=4, ckpt_path=tmp_path / "two.ckpt")
     assert losses.first_step == 10
     assert table(tmp_path) == table(tmp_path / "whole")[10:]
+
+
+@pytest.mark.parametrize(("rows", "rest"), [(8, " here (2 "), (40, " on the last batch seen (2 ")])
+def test_the_message_says_which_rates_are_stable(tmp_path, rows, rest):
+    class Curved(Foreign):
+        def largest_curvature(self, batch):
+            x = torch.nn.functional.pad(batch[0], (0, 1), value=1.0).double()
+            return float(torch.linalg.eigvalsh(2 * x.T @ x / len(x))[-1])
+
+    module, train = Curved(nan_at=3), loader(rows=rows)
+    with pytest.raises(RunError) as stopped:
+        fit(tmp_path, BatchLoss(), module=module, train=train, epochs=5)
+    bound = 2 / module.largest_curvature([*train][-1])
+    told = re.search(r"gradient descent is stable below ([\d.e+-]+)(.*)", str(stopped.value))
+    assert told[1] == f"{bound:.6g}"
+    assert told[2].startswith(rest)
+    assert ("other batches may need a smaller one" in told[2]) == (rows > 8)

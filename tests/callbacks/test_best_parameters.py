@@ -51,6 +51,32 @@ def test_best_and_last_are_those_of_their_epochs(tmp_path, manual):
     assert best.best_model_path == str(tmp_path / "checkpoints" / "best.ckpt")
 
 
+def test_a_best_within_an_epoch_is_written_though_the_epoch_does_not_end(tmp_path):
+    class Breaks(Foreign):
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            if self.trainer.current_epoch == 1 and batch_idx == 3:
+                raise RuntimeError("on purpose")
+
+    class WatchValidation(Callback):
+        def __init__(self):
+            self.found = []
+
+        def on_validation_end(self, trainer, pl_module):
+            if not trainer.sanity_checking:
+                state = {name: v.clone() for name, v in pl_module.state_dict().items()}
+                self.found.append((float(trainer.callback_metrics["loss/val"]), state))
+
+    watch, best = WatchValidation(), BestParameters()
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fit(tmp_path, watch, best, module=Breaks(lr=0.02), epochs=3, val_check_interval=2)
+    value, state = min(watch.found, key=lambda pair: pair[0])
+    assert value == watch.found[-1][0]  # that of the middle of the second epoch
+    assert (best.best_value, best.best_epoch) == (value, 1)
+    assert same(load(tmp_path, "best")["state_dict"], state)
+    assert load(tmp_path, "best")["global_step"] == 7
+    assert load(tmp_path, "last")["epoch"] == 0
+
+
 def test_every_epoch_can_be_had_later(tmp_path):
     watch = Watch()
     fit(tmp_path, watch, BestParameters(), epochs=4)

@@ -211,7 +211,7 @@ def test_a_stable_rate_of_one_batch_of_several_is_called_so(command, here):
     words = ("fit", "--config", "linear_regression/split.yaml", "--model.optimizer.lr", "1e30")
     outcome = command(*words, "--progress", "null")
     assert outcome.status == 1
-    assert " on this batch (2 / largest curvature " in outcome.message
+    assert " on the last batch seen (2 / largest curvature " in outcome.message
     assert outcome.message.count("; other batches may need a smaller one") == 1
 
 
