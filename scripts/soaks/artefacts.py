@@ -14,7 +14,7 @@ from torch import Tensor
 CLOCKS = frozenset(("seconds", "time", "timestamp"))
 #: the files that hold nothing else, or the earlier settings of a run that went on
 OTHER_THAN = ("timing.json", "config.[0-9]*.yaml", "events.out.tfevents.*")
-PICTURES = (".png", ".svg", ".dot")
+PICTURES = (".png", ".svg", ".dot", ".html")  # the last tells the command and the time, too
 
 
 def differences(found: Path, expected: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Summary of a fit: a table for the reader, a file for scripts, HParams in TensorBoard."""
+"""Summary of a fit: a table and a page for the reader, a file for scripts, HParams."""
 
 import json
 import math
@@ -12,16 +12,20 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..runs.files import write_whole
-from ..runs.folder import device_name, parameter_values, run_to_write
+from ..runs.folder import Run, device_name, parameter_values, run_to_write
 from .accelerator_timer import AcceleratorTimer
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
+from .report import versions, write_report
 
 _TAGS = {"train": "loss/train", "val": "loss/val"}
 
 
 class Summary(Instrument):
-    """Write `summary.json`, log hyperparameters with the best loss, and print a table.
+    """Write `summary.json` and `report.html`, log hyperparameters, and print a table.
+
+    The page has the figures that are in the run's folder when the fit ends: put this after what
+    draws them.
 
     A run that resumes sums up all of the run: the least losses and the seconds of the part before
     count too.
@@ -31,6 +35,7 @@ class Summary(Instrument):
             the epoch in which, or at whose end, they were, and the updates made by then:
             ``{"train": {"epoch", "loss", "step"}, "val": {…}}``. Epochs count from 0.
         start: the losses before any update, where the sanity check goes through all the data.
+        last: those that were measured last.
     """
 
     def __init__(self) -> None:
@@ -39,7 +44,9 @@ class Summary(Instrument):
     def _begin(self) -> None:
         self.least: dict[str, dict[str, Any]] = {}
         self.start: dict[str, float] = {}
+        self.last: dict[str, float] = {}
         self._metrics = FreshMetrics()
+        self._run: Run | None = None  # whose page is to be written
         self._start = 0.0
         self._seconds_before = 0.0  # of the run that this one goes on with
         self._before = 0  # updates of it
@@ -72,6 +79,7 @@ class Summary(Instrument):
         self._keep(trainer, self._metrics.look(trainer))
 
     def _keep(self, trainer: Trainer, fresh: dict[str, float]) -> None:
+        self.last |= {name: fresh[tag] for name, tag in _TAGS.items() if tag in fresh}
         for name, tag in _TAGS.items():
             if tag in fresh and (name not in self.least or fresh[tag] < self.least[name]["loss"]):
                 self.least[name] = {
@@ -85,6 +93,7 @@ class Summary(Instrument):
         return {
             "least": {name: dict(least) for name, least in self.least.items()},
             "start": dict(self.start),
+            "last": dict(self.last),
             "seconds": self._seconds(),
         }
 
@@ -92,6 +101,7 @@ class Summary(Instrument):
         """Go on with what the run found before."""
         self.least = {name: dict(least) for name, least in state_dict["least"].items()}
         self.start = dict(state_dict["start"])
+        self.last = dict(state_dict.get("last", {}))
         self._seconds_before = state_dict["seconds"]
 
     def _seconds(self) -> float:
@@ -104,6 +114,7 @@ class Summary(Instrument):
         if run is None:
             return
         report = self.report(trainer, pl_module)
+        self._run = run
         run.folder.mkdir(parents=True, exist_ok=True)
         write_whole(run.summary, json.dumps(report, indent=2) + "\n")
         best = report["least"]["val"] or report["least"]["train"]
@@ -113,17 +124,25 @@ class Summary(Instrument):
         print(self.table(trainer, report, run.folder))
         self._seconds_before, self._start = self._seconds(), 0.0
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the page, when all figures are drawn, unless nothing was left to train."""
+        run, self._run = self._run, None
+        if run is not None:
+            write_report(run)
+
     def report(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return the content of `summary.json`."""
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
             "least": {name: self.least.get(name) for name in _TAGS},
             "start": {name: self.start.get(name) for name in _TAGS},
+            "last": {name: self.last.get(name) for name in _TAGS},
             "parameters": parameter_values(pl_module),
             "steps": trainer.global_step,
             "seconds": round(self._seconds(), 3),
             "seed": None if seed is None else int(seed),
             "device": device_name(pl_module.device),
+            "versions": versions(),
         }
 
     def table(self, trainer: Trainer, report: dict[str, Any], folder: Path) -> str:

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import distributed
 
 from .. import callbacks, datamodules, modules, sweeps  # noqa: F401  their classes are found by short names
+from ..callbacks.report import renew_report
 from ..datamodules import ResumableData
 from ..errors import RunError, UsageError
 from ..runs.evaluation import EVALUATIONS, Evaluation, plain_trainer
@@ -298,6 +299,7 @@ class DescentCLI(LightningCLI):
         if run is not None:
             evaluation = self._evaluation("test", plain_trainer(self.trainer))
             print(evaluation.of_run(run))
+            renew_report(run)
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the losses on the training and validation sets."""
@@ -331,6 +333,7 @@ class DescentCLI(LightningCLI):
         evaluation = self._evaluation(str(self.subcommand), trainer)
         if folder is not None:
             print(evaluation.of_run(Run(Path(folder)), epoch))
+            renew_report(Run(Path(folder)))
         elif kwargs.get("ckpt_path"):
             print(evaluation.of_checkpoint(Path(kwargs["ckpt_path"])))
         else:

@@ -66,6 +66,11 @@ class Run:
         return self.folder / "summary.json"
 
     @property
+    def report(self) -> Path:
+        """What the run asked and found, with its pictures, as one page."""
+        return self.folder / "report.html"
+
+    @property
     def timing(self) -> Path:
         """Time per step and per epoch."""
         return self.folder / "timing.json"

@@ -16,6 +16,7 @@ from torch.utils.tensorboard.summary import hparams, scalar
 
 from ..callbacks.instrument import Instrument
 from ..callbacks.learning_curves import quantity_of
+from ..callbacks.report import versions, write_report
 from ..drawing.axes import START
 from ..drawing.curves import save_figure
 from ..errors import RunError
@@ -29,7 +30,7 @@ from .sweep import Sweep
 
 
 class SweepResults(Instrument):
-    """Write `sweep.csv`, `summary.json`, the figures and HParams of a `Sweep`, and print a table.
+    """Write `sweep.csv`, `summary.json`, `report.html`, figures, HParams; print a table.
 
     Written at the end, and by an exception or a signal too: `sweep.csv` has a row for each member
     (see `descentlab.sweeps.rows_of`), `figures/sweep_curves_NAME` the learning curves coloured by
@@ -95,6 +96,7 @@ class SweepResults(Instrument):
             self._draw(trainer, sweep, groups, rows, run)
         except Exception as error:  # a picture is never worth a run
             rank_zero_warn(f"The figures of the sweep were not drawn: {error}")
+        write_report(run)
         if tensorboard(trainer) is not None:
             for row in rows:
                 _hparams(run, sweep.members.names, row)
@@ -114,6 +116,7 @@ class SweepResults(Instrument):
             "seconds": round(time.monotonic() - self._start, 3),
             "seed": None if seed is None else int(seed),
             "device": device_name(sweep.device),
+            "versions": versions(),
         }
 
     def _draw(

@@ -1,5 +1,6 @@
 """What a run leaves behind: exactly these files, with this content; and what is done with it."""
 
+import base64
 import csv
 import json
 import math
@@ -19,7 +20,7 @@ FILES = {
     *("figures/epoch_losses.png", "figures/epoch_losses.svg"),
     *("figures/fit.png", "figures/fit.svg"),
     *("graphs/loss.dot", "graphs/loss.svg", "graphs/loss.png"),
-    "events",
+    *("events", "report.html"),
 }
 OF = {
     "batch_loss": {
@@ -31,7 +32,7 @@ OF = {
     "accelerator_timer": {"timing.json"},
     "progress": set(),
     "best_parameters": {name for name in FILES if name.startswith("checkpoints/")},
-    "summary": {"summary.json"},
+    "summary": {"summary.json", "report.html"},
 }
 
 
@@ -87,7 +88,9 @@ def test_without_a_logger_there_is_no_run_folder(command, here):
 def test_the_summary_has_its_form_and_its_figures(finished):
     run = finished / RUN
     summary = json.loads((run / "summary.json").read_text())
-    assert list(summary) == ["least", "start", "parameters", "steps", "seconds", "seed", "device"]
+    assert list(summary) == [
+        *("least", "start", "last", "parameters", "steps", "seconds", "seed", "device", "versions")
+    ]
     assert summary["parameters"] == parameters(run)
     assert summary["steps"] == 4  # 48 training rows in batches of 32, 2 epochs
     assert summary["seed"] == 42
@@ -104,6 +107,7 @@ def test_the_summary_has_its_form_and_its_figures(finished):
             for slope, bias in zip(kept["slope"][:, 0], kept["bias"], strict=True)
         ]
         least = summary["least"][name]
+        assert summary["last"][name] == pytest.approx(losses[-1], rel=FLOAT32)
         assert least["epoch"] == min(range(2), key=losses.__getitem__)
         assert least["loss"] == pytest.approx(min(losses), rel=FLOAT32)
 
@@ -185,11 +189,30 @@ def test_a_fit_may_end_with_its_test(command, here, precision):
     assert not (here / RUN.replace("version_0", "version_1")).exists()
 
 
+def test_the_page_of_a_run_has_its_losses_pictures_and_tests(command, here):
+    command(*YOUR_DATA)
+    run = here / RUN
+    before = (run / "report.html").read_text()
+    assert f">{json.loads((run / 'summary.json').read_text())['last']['val']:.6g}<" in before
+    pictures = [*run.glob("figures/*.png"), *run.glob("graphs/*.png")]
+    assert len(pictures) == before.count("<img") == 4
+    assert all(base64.b64encode(each.read_bytes()).decode() in before for each in pictures)
+    command("test", "--run", RUN)
+    tested = f">{json.loads((run / 'test.json').read_text())['best']['r2']:.6g}<"
+    assert tested in (run / "report.html").read_text()
+    assert tested not in before
+    command("fit", "--resume", RUN, "--trainer.max_epochs", "3")
+    after = (run / "report.html").read_text()
+    assert f">{json.loads((run / 'summary.json').read_text())['last']['val']:.6g}<" in after
+    assert ">trainer.max_epochs<" in after
+
+
 def test_a_run_is_evaluated_from_any_folder(command, here, tmp_path_factory, monkeypatch):
     command(*YOUR_DATA)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write_data(elsewhere)
     torch.save(torch.zeros(60), elsewhere / "y.pt")  # other data by the same relative name
+    (here / RUN / "report.html").unlink()  # which a test adds to
     before = digest(here / "logs")
     command("test", "--run", RUN)
     there = json.loads((here / RUN / "test.json").read_text())
