@@ -4,6 +4,7 @@ from .accelerator_timer import AcceleratorTimer
 from .batch_loss import BatchLoss
 from .best_parameters import BestParameters
 from .fit_picture import FitPicture
+from .gradient_audit import GradientAudit
 from .gradient_statistics import GradientStatistics
 from .graph_export import GraphExport
 from .instrument import Instrument
@@ -19,6 +20,7 @@ __all__ = [
     "BatchLoss",
     "BestParameters",
     "FitPicture",
+    "GradientAudit",
     "GradientStatistics",
     "GraphExport",
     "Instrument",

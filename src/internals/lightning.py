@@ -27,7 +27,8 @@ For what no public interface gives:
   up;
 - `_accelerator_connector.use_distributed_sampler` (`divides_loaders`): whether rows of a DataLoader
   are divided among processes;
-- `_trainer` (`is_attached`): whether a module has a trainer, without the error of asking for it.
+- `_trainer` (`is_attached`): whether a module has a trainer, without the error of asking for it;
+- `_trainer`, set (`look_on`): a copy of a module that reads its trainer and changes nothing there.
 """
 
 import inspect
@@ -40,6 +41,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -284,3 +286,72 @@ def first_batch(trainer: Trainer) -> Any:
 def is_attached(module: LightningModule) -> bool:
     """Return whether a module has a trainer."""
     return module._trainer is not None
+
+
+class LossReached(Exception):  # noqa: N818  # no error: it ends a step where its loss is known
+    """Carries the loss out of a training step that would go backward next."""
+
+    def __init__(self, loss: Tensor) -> None:
+        super().__init__("the loss is known")
+        self.loss = loss
+
+
+class _Still:
+    """An object that is read and does nothing: a trainer, an optimizer or a scheduler."""
+
+    def __init__(self, original: Any, **other: Any) -> None:
+        self.__dict__.update(other, _original=original)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_original"], name)
+
+    @property  # type: ignore[misc]  # of an object it can be written
+    def __class__(self) -> Any:
+        """What it is taken for by `isinstance`."""
+        return type(self.__dict__["_original"])
+
+    def zero_grad(self, *_: Any, **__: Any) -> None:
+        """Leave the gradients."""
+
+    def step(self, closure: Callable[[], Any] | None = None, *_: Any, **__: Any) -> Any:
+        """Move nothing."""
+        return None if closure is None else closure()
+
+
+def look_on(copy: LightningModule, module: LightningModule) -> None:
+    """Have the training step of a module's copy change, log and step nothing but the copy.
+
+    Under manual optimization it raises `LossReached` where it would first go backward.
+
+    Args:
+        copy: has no trainer of its own; changed in place.
+        module: in a fit.
+    """
+
+    def nothing(*_: Any, **__: Any) -> None:
+        pass
+
+    def backward(loss: Tensor, *_: Any, **__: Any) -> None:
+        raise LossReached(loss)
+
+    def still(found: Any) -> Any:
+        return [_Still(each) for each in found] if isinstance(found, list) else _Still(found)
+
+    silent = DummyLogger()
+    copy._trainer = _Still(module.trainer, logger=silent, loggers=[silent])  # type: ignore[assignment]
+    for name in ("log", "log_dict", "print", "toggle_optimizer", "untoggle_optimizer"):
+        copy.__dict__[name] = nothing
+    copy.__dict__["clip_gradients"] = nothing
+    copy.__dict__["manual_backward"] = backward
+    copy.__dict__["optimizers"] = lambda *_, **__: still(module.optimizers())
+    copy.__dict__["lr_schedulers"] = lambda: still(module.lr_schedulers())
+
+
+def same_draws(computation: Callable[[], Any]) -> Any:
+    """Return what a computation gives; the global random generators are left as they are."""
+    with isolate_rng():
+        try:
+            return computation()
+        except Exception as error:  # past which Lightning would leave them as they are now
+            failed = error
+    raise failed

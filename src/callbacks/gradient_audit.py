@@ -1,0 +1,239 @@
+"""The gradient of a run's loss, held against differences of the loss itself."""
+
+import copy
+import json
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+from torch.nn import Module
+from torchmetrics import Metric
+
+from ..datamodules import Chunk
+from ..errors import RunError, UsageError
+from ..internals.lightning import LossReached, look_on, same_draws
+from ..runs.files import write_whole
+from ..runs.folder import run_to_write
+from ..verify.gradients import Audit, WrongEntry, audit
+from .fresh_metrics import is_new
+from .instrument import UpdateInstrument
+
+_HEADING = "step,verdict,slopes,parameter,index,backward,difference,allowed"
+
+
+class GradientAudit(UpdateInstrument):
+    """Hold the gradient of the loss against central differences, on a copy in double precision.
+
+    At the first batch of every so many updates the module is copied and made float64, and its
+    training step is asked for the loss of the batch: what it returns, or under manual optimization
+    what it first gives to `manual_backward`. `descentlab.verify.gradients.audit` says what is
+    compared, and how far apart the two may be. Random numbers are the same in each evaluation,
+    buffers are put back in between, and nothing is logged. The run is left alone, bit for bit, the
+    global random state too.
+
+    An entry that backward gets wrong is named. Kinks (ReLU, abs, max) are never taken for errors,
+    and a loss that is another at each evaluation is said to be not deterministic. Complex and
+    frozen parameters are left out. A loss that cannot be computed on the copy is not looked at, and
+    a warning says so.
+
+    Written: `gradient_audit.csv` in the run's folder, a row for each audit and, where entries are
+    wrong, for each of them; and `gradient_audit.json`, with the first that was wrong.
+
+    Args:
+        every: how many updates there are from one audit to the next; one takes some 500 evaluations
+            of the loss, 900 at most where something is wrong.
+        on_difference: "record" warns at the first wrong entry and trains on; "raise" ends the run.
+
+    Attributes:
+        found: the step (updates made before) and the audit, of each.
+
+    Raises:
+        UsageError: `every` is below 1, `on_difference` is another word, or there are several
+            processes.
+        RunError: at the first wrong entry, with `on_difference="raise"`.
+    """
+
+    def __init__(
+        self, every: int = 1000, on_difference: Literal["record", "raise"] = "record"
+    ) -> None:
+        if every < 1:
+            raise UsageError(f"every = {every} is below 1: give the number of updates, 1 or more")
+        if on_difference not in ("record", "raise"):
+            raise UsageError(f"on_difference is 'record' or 'raise', not {on_difference!r}")
+        self.every, self.on_difference = every, on_difference
+        self._begin()
+
+    def _begin(self) -> None:
+        self.found: list[tuple[int, Audit]] = []
+        self._folder: Path | None = None
+        self._off, self._next = False, 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Begin anew, unless the trainer goes on."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and trainer.world_size > 1:
+            raise UsageError("GradientAudit looks at one process: give --trainer.devices 1")
+        if stage == "fit" and is_new(trainer):
+            self._begin()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note where to write."""
+        run = run_to_write(trainer)
+        self._folder = None if run is None else run.folder
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Audit, where it is time."""
+        step = trainer.global_step
+        if self._off or step < self._next:
+            return
+        self._next = (step // self.every + 1) * self.every
+        first = batch.rows(0, 1).batches()[0] if isinstance(batch, Chunk) else batch
+        try:
+            audited = same_draws(lambda: audit_of(pl_module, first, batch_idx, step))
+        except Exception as error:  # whatever a step of somebody's raises on a copy
+            self._off = True
+            why = " ".join(str(error).split())[:200]
+            rank_zero_warn(f"GradientAudit looks at nothing: {type(error).__name__}: {why}")
+            return
+        new = bool(audited.wrong) and not any(each.wrong for _, each in self.found)
+        self.found.append((step, audited))
+        self._write()
+        if new:
+            said = f"the gradient is wrong at step {step}, {audited.wrong[0]}"
+            if self.on_difference == "raise":
+                raise RunError(said)
+            rank_zero_warn(said)
+
+    def _write(self) -> None:
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lines = [line for step, each in self.found for line in _lines(step, each)]
+        table = "\n".join([_HEADING, *lines]) + "\n"
+        write_whole(self._folder / "gradient_audit.csv", table)
+        wrong = [{"step": s, **asdict(each.wrong[0])} for s, each in self.found if each.wrong]
+        report = {"audits": len(self.found), "first": wrong[0] if wrong else None}
+        write_whole(self._folder / "gradient_audit.json", json.dumps(report, indent=2) + "\n")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was found so far."""
+        return {"found": [[step, asdict(each)] for step, each in self.found], "next": self._next}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the audits of an earlier run."""
+        self._next = state_dict["next"]
+        self.found = [
+            (step, Audit(**{**each, "wrong": tuple(WrongEntry(**w) for w in each["wrong"])}))
+            for step, each in state_dict["found"]
+        ]
+
+
+def audit_of(module: LightningModule, batch: Any, batch_idx: int, seed: int = 0) -> Audit:
+    """Audit the gradient of a module's training loss on a batch, on a copy of it.
+
+    Args:
+        module: in a fit; left as it is, but random numbers are drawn.
+        batch: what its training step takes.
+        batch_idx: its number.
+        seed: of the entries and directions that are looked at.
+
+    Raises:
+        RuntimeError: no real parameter is trained, or the step gives no loss.
+    """
+    with torch.enable_grad(), _double_by_default():
+        wide = _widened(module)
+        look_on(wide, module)
+        parameters = {
+            name: p for name, p in wide.named_parameters() if p.requires_grad and not p.is_complex()
+        }
+        if not parameters:
+            raise RuntimeError("no real parameter is trained")
+        return audit(_loss_of(wide, batch, batch_idx), parameters, seed)
+
+
+def _widened(module: LightningModule) -> LightningModule:
+    gradients = [(p, p.grad) for p in module.parameters()]
+    for p, _ in gradients:
+        p.grad = None  # a copy needs none
+    try:
+        # what makes things, as an optimizer, is shared: it may hold what cannot be copied
+        shared = [v for v in vars(module).values() if callable(v) and not isinstance(v, Module)]
+        known: dict[int, Any] = {id(each): each for each in shared}
+
+        def without_graph(tensor: Tensor) -> None:  # as hidden states, which cannot be copied
+            if not tensor.is_leaf:
+                known[id(tensor)] = tensor.detach().clone()
+
+        kept = [value for part in module.modules() for value in vars(part).values()]
+        apply_to_collection(kept, Tensor, without_graph)
+        wide = copy.deepcopy(module, known).double()
+    finally:
+        for p, gradient in gradients:
+            p.grad = gradient
+    for part in wide.modules():
+        if isinstance(part, Metric):  # which `double` leaves as it is
+            part.set_dtype(torch.float64)
+    return wide
+
+
+def _loss_of(wide: LightningModule, batch: Any, batch_idx: int) -> Callable[[], Tensor]:
+    """Return what computes the loss anew, the same each time."""
+    buffers = [(each, each.clone()) for each in wide.buffers()]
+    attributes = [(vars(part), dict(vars(part))) for part in wide.modules()]
+    batch = apply_to_collection(batch, Tensor, _wide)
+
+    def step() -> Any:
+        try:
+            return wide.training_step(copy.deepcopy(batch), batch_idx)
+        except LossReached as reached:
+            return reached.loss
+
+    def loss() -> Tensor:
+        with torch.no_grad():
+            for buffer, kept in buffers:
+                buffer.copy_(kept)
+        for now, before in attributes:  # a step may keep something for the next one
+            now.clear()
+            now.update(before)
+        given = same_draws(step)
+        value = given["loss"] if isinstance(given, dict) else given
+        if not isinstance(value, Tensor):
+            raise RuntimeError("the training step gives no loss")
+        return value
+
+    return loss
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.double() if values.is_floating_point() else values
+
+
+@contextmanager
+def _double_by_default() -> Any:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _lines(step: int, found: Audit) -> list[str]:
+    """Return the rows of an audit, one for each wrong entry, or one."""
+    start = f"{step},{found.verdict},{found.slopes}"
+    if not found.wrong:
+        return [f"{start},,,,,"]
+    return [
+        f"{start},{each.parameter},{' '.join(map(str, each.index))},"
+        f"{each.backward!r},{each.difference!r},{each.allowed!r}"
+        for each in found.wrong
+    ]
