@@ -137,8 +137,7 @@ class Sweep(LeanModule):
                 f"each element alone: the {len(self.members)} members are stepped one by one"
             )
         batch = self._tried()
-        trial = getattr(self.trainer, "fast_dev_run", False)
-        writes = self.trainer.loggers and not trial
+        writes = self.trainer.loggers and not getattr(self.trainer, "fast_dev_run", False)
         self._store = Store(Run.of(self.trainer).checkpoints if writes else None)
         fit = members_that_fit(self.module, batch, self.trainer.strategy.root_device)
         self._cut(self._at_once or members_of_all(fit, self.trainer))
