@@ -32,7 +32,7 @@ def run(words: Sequence[str]) -> int:
     stop = Stop()
     given = [word for word in words if word != "--traceback"]
     try:
-        with stop.on_signals(), _quiet(), _tracebacks(len(given) < len(words)):
+        with stop.on_signals(), quiet(), _tracebacks(len(given) < len(words)):
             DescentCLI(given or ["--help"])
     except (UsageError, MisconfigurationException) as error:
         return _fail(error, 2)
@@ -150,7 +150,7 @@ KNOWN = (
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Lightning's notes and known warnings out of the output, inside."""
     levels = {logging.getLogger(name): logging.getLogger(name).level for name in NOTES}
     with warnings.catch_warnings():
