@@ -171,7 +171,7 @@ def _widened(module: LightningModule) -> LightningModule:
 
         def without_graph(tensor: Tensor) -> None:  # as hidden states, which cannot be copied
             if not tensor.is_leaf:
-                known[id(tensor)] = tensor.detach().clone()
+                known[id(tensor)] = _wide(tensor.detach().clone())
 
         kept = [value for part in module.modules() for value in vars(part).values()]
         apply_to_collection(kept, Tensor, without_graph)
