@@ -139,14 +139,18 @@ def _members(record: Record) -> str:
 
 
 def _pictures(folder: Path) -> Iterator[str]:
-    """Give the pictures of a run, as they lie in its folder."""
-    found = {path.stem: path for path in sorted((folder / "figures").glob("*.png"))}
+    """Give the pictures of a run, as they lie in its folder; what a link leads to does not."""
+    found = {path.stem: path for path in _files(folder / "figures")}
     names = [*(name for name in _FIRST if name in found), *(n for n in found if n not in _FIRST)]
-    paths = [found[name] for name in names] + sorted((folder / "graphs").glob("*.png"))
-    for path in paths:
+    for path in [found[name] for name in names] + _files(folder / "graphs"):
         title = path.stem.replace("_", " ")
         title = f"Graph of the {title}" if path.parent.name == "graphs" else title.capitalize()
         yield section(title, picture(path.read_bytes(), title))
+
+
+def _files(folder: Path) -> list[Path]:
+    paths = [] if folder.is_symlink() else sorted(folder.glob("*.png"))
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
 def _again(record: Record) -> Iterator[str]:

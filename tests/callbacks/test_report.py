@@ -93,6 +93,21 @@ def test_what_a_file_or_its_name_says_is_text_alone(tmp_path):
     assert has_a_script(text.replace("&lt;", "<").replace("&gt;", ">"))
 
 
+def test_a_link_in_a_run_brings_no_other_file_into_the_page(tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key.png").write_bytes(b"secret")
+    run = make(tmp_path / "run")
+    (run / "figures/key.png").symlink_to(tmp_path / "secret/key.png")
+    (run / "figures/folder.png").mkdir()
+    assert b"secret" not in Page(report(run)).pictures
+    (run / "graphs/loss.png").unlink()
+    (run / "graphs").rmdir()
+    (run / "graphs").symlink_to(tmp_path / "secret")
+    found = Page(report(run)).pictures
+    assert b"secret" not in found
+    assert len(found) == 3
+
+
 def test_a_test_renews_the_page_that_is_there(tmp_path):
     run = Run(make(tmp_path))
     renew_report(run)
