@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import (
+    ChainedScheduler,
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
     CyclicLR,
@@ -55,6 +56,10 @@ SCHEDULES = {
     ),
     "sequential": (lambda o: two_stages(o, 2), lambda o: two_stages(o, 5, 0.8)),
     "function": (lambda o: LambdaLR(o, lambda e: 0.9**e), lambda o: LambdaLR(o, lambda e: 0.9**e)),
+    "chained": (
+        lambda o: ChainedScheduler([ExponentialLR(o, 0.9)]),
+        lambda o: ChainedScheduler([ExponentialLR(o, 0.7)]),
+    ),
     "averaging": (lambda o: SWALR(o, 0.01, 5), lambda o: SWALR(o, 0.02, 7)),
 }
 
