@@ -71,7 +71,9 @@ CASES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:.*(is damaged|no parameters|not a checkpoint|starts anew)")
+@pytest.mark.filterwarnings(
+    "ignore:.*(is damaged|no parameters|not a checkpoint|starts anew|was not written)"
+)
 @pytest.mark.parametrize(("file", "damage"), CASES)
 def test_a_damaged_file_of_a_run_is_named_or_not_needed(command, damaged, file, damage):
     {**DAMAGES, **CHECKPOINT_DAMAGES}[damage](damaged / file)
