@@ -46,6 +46,23 @@ QUIET = (
 )
 
 
+class Command(DescentCLI):
+    """The command `fit`, of a model whose updates can be timed."""
+
+    def before_fit(self) -> None:
+        """Refuse a model that has no loss of its own, before anything is trained.
+
+        Raises:
+            UsageError: for such a model.
+        """
+        if not isinstance(self.model, DescentModule):
+            raise UsageError(
+                f"{type(self.model).__name__} has no loss of its own to time: give a config "
+                "whose model is one of descentlab.modules that are trained"
+            )
+        super().before_fit()
+
+
 @dataclass
 class Contender:
     """An accelerator, and the run that was trained on it.
@@ -67,12 +84,7 @@ class Contender:
         torch.set_num_threads(self.threads)
         with redirect_stdout(sys.stderr), quiet():
             words = ["fit", *self.words, *QUIET, "--trainer.accelerator", self.accelerator]
-            self.cli = DescentCLI(words)
-        if not isinstance(self.cli.model, DescentModule):
-            raise UsageError(
-                f"{type(self.cli.model).__name__} has no loss of its own to time: give a config "
-                "whose model is one of descentlab.modules that are trained"
-            )
+            self.cli = Command(words)
         self.run = Run.of(self.cli.trainer)
         self.device = self.cli.trainer.strategy.root_device
         self.described = device_name(self.device)
@@ -217,8 +229,8 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", required=True, help="a config of a fit, as for descentlab fit")
     parser.add_argument("--accelerators", default="cpu,gpu,mps", help="names, with commas between")
     parser.add_argument("--threads", default="1,2", help="of the CPU: a row for each number")
-    parser.add_argument("--largest", type=int, default=10**7, help="rows of the largest batch")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median is taken")
+    parser.add_argument("--largest", default="10000000", help="rows of the largest batch")
+    parser.add_argument("--rounds", default="5", help="of which the median is taken")
     parser.add_argument("--out", type=Path, default=Path("reports/accelerators"))
     options, more = parser.parse_known_args(args)
     try:
@@ -232,9 +244,25 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
+def whole(flag: str, text: str, least: int) -> int:
+    """Return the whole number that a flag was given.
+
+    Raises:
+        UsageError: if it is none, or less than the least.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise UsageError(f"{flag} {text}: give a whole number, {least} or more")
+    return number
+
+
 def compare(options: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
     """Train and time all; print what was found, and return it."""
-    threads = sorted({int(n) for n in options.threads.split(",")})
+    threads = sorted({whole("--threads", n, 1) for n in options.threads.split(",")})
+    largest, rounds = whole("--largest", options.largest, 100), whole("--rounds", options.rounds, 1)
     options.out.mkdir(parents=True, exist_ok=True)
     place = ["--trainer.logger.save_dir", str(options.out / "runs")]
     every, absent = contenders(options.accelerators.split(","), threads, [*words, *place])
@@ -249,10 +277,10 @@ def compare(options: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]
         same[other.name] = {"text": text, "largest": difference(first.run, other.run)}
         print(f"{first.name} and {other.name}: {text}; parameters differ by at most "
               f"{same[other.name]['largest']:.3g} of the largest")  # fmt: skip
-    sizes: list[int | None] = [10**k for k in range(2, 8) if 10**k <= options.largest]
+    sizes: list[int | None] = [10**k for k in range(2, 8) if 10**k <= largest]
     if not any(isinstance(part, Tensor) for part in _parts(first_batch(first.cli))):
         sizes = [None]  # batches without rows have one size
-    times = timed(every, sizes, options.rounds)
+    times = timed(every, sizes, rounds)
     rows = [[_rows(s), *(f"{1e6 * t:.4g}" for t in row.values())] for s, row in times.items()]
     print("\n" + aligned(["µs an update", *(each.name for each in every)], rows) + "\n")
     faster = [overtaking(times, other.name, first.name) for other in every[1:]]

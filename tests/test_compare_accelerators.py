@@ -84,3 +84,29 @@ def test_wrong_names_are_refused(tmp_path, monkeypatch, capsys, accelerators, sa
     monkeypatch.setattr(script, "AcceleratorRegistry", registry)
     assert script.main(["--config", "toy/wavy.yaml", "--accelerators", accelerators]) == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rounds", "0"], "--rounds 0: give a whole number, 1 or more"),
+        (["--rounds", "many"], "--rounds many: give a whole number, 1 or more"),
+        (["--threads", "1,x"], "--threads x: give a whole number, 1 or more"),
+        (["--largest", "99"], "--largest 99: give a whole number, 100 or more"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert script.main(["--config", "toy/wavy.yaml", "--accelerators", "cpu", *words]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_a_loss_of_its_own_is_refused_before_it_is_trained(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["--config", "linear_regression/lr_sweep.yaml", "--accelerators", "cpu"]
+    assert script.main([*words, "--threads", "1"]) == 2
+    assert "Sweep has no loss of its own to time" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.rglob("version_0"))
