@@ -127,7 +127,7 @@ def _members(record: Record) -> str:
     tested = {
         str(each["member"]): each.get("best") or {} for each in record.test.get("members", [])
     }
-    lines = [[_number(row[name]) for name in head] for row in rows[:_MEMBERS]]
+    lines = [[_number(row.get(name, "")) for name in head] for row in rows[:_MEMBERS]]
     if tested:
         head += ["loss on the test set"]
         for line in lines:

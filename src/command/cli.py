@@ -221,6 +221,8 @@ class DescentCLI(LightningCLI):
             optimizer = self._get(self.config, "model").get("init_args", {}).get("optimizer", "")
             if mistake := mistake_in_step(optimizer, self.model.automatic_optimization):
                 raise UsageError(mistake)
+        if isinstance(self.model, sweeps.Sweep):
+            sweeps.leave_members_alone(self.trainer)
         path = self._checkpoint
         if path is not None:
             checkpoint = read_checkpoint(Path(path))

@@ -5,6 +5,7 @@ from .descent import GroupDescent, least_finite
 from .evaluation import MemberEvaluation
 from .losses import MemberLosses, stack_seeds
 from .members import Group, Members, Plan
+from .processes import leave_members_alone
 from .record import Record, ranked, rows_of
 from .results import SweepResults
 from .stepping import MemberOptimizers, check_grid, set_hyperparameters, steps_rows_alone
@@ -27,6 +28,7 @@ __all__ = [
     "batches_in",
     "check_grid",
     "least_finite",
+    "leave_members_alone",
     "members_that_fit",
     "ranked",
     "rows_of",

@@ -157,3 +157,10 @@ def test_a_sweep_has_its_best_members(tmp_path):
         texts, "member 28", "28.5", "7", "finished", "2", "72", "210", "member 27", "27.5", "7"
     )
     assert "… and 10 more, in sweep.csv" in texts
+
+
+def test_a_sweep_whose_members_all_wait_has_a_page(tmp_path):
+    folder = make(tmp_path)
+    (folder / "summary.json").write_text(json.dumps({"members": 1, "diverged": 0}))
+    (folder / "sweep.csv").write_text("member,lr,seed,status\n0,0.5,7,waits\n")
+    assert follows(rows(Page(report(folder))), "member 0", "0.5", "7", "waits")

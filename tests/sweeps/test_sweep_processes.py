@@ -183,3 +183,12 @@ def test_more_processes_than_points_are_refused(tmp_path):
     last = said[0][1].strip().splitlines()[-1]
     assert "2 members (2 points of the grid, 1 seeds) do not divide among 3 processes" in last
     assert not list(tmp_path.glob("**/version_0"))
+
+
+def test_what_cannot_be_divided_is_refused_before_any_process(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = ("--trainer.strategy", "ddp_spawn", "--trainer.devices", "2")
+    assert main([*WORDS, *settings, "--trainer.max_epochs", "1"]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "a sweep is divided among processes by --trainer.strategy ddp alone" in last
+    assert not list(tmp_path.iterdir())
