@@ -83,6 +83,7 @@ class BestParameters(Instrument, Checkpoint):
         self._validated = False
         self._fresh = False
         self._now: dict[str, float] = {"time": 0.0, "rows": 0}
+        self._ended_early = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make sure, before training, that the folder can be written."""
@@ -128,6 +129,7 @@ class BestParameters(Instrument, Checkpoint):
                 (each.rows for each in trainer.loggers if isinstance(each, RunLogger)), default=0
             ),
         }
+        self._ended_early = trainer.should_stop
         return snapshot(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -213,12 +215,13 @@ class BestParameters(Instrument, Checkpoint):
         self._write(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far, its epoch, and of which metric it is."""
+        """Return the best value so far, its epoch and metric; whether a callback ends the run."""
         return {
             "metric": self._metric,
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
             "logged": dict(self._now),
+            "ended_early": self._ended_early,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

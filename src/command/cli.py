@@ -31,7 +31,7 @@ from .messages import class_choices
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
 from .parser import Parser, class_defaults, without_enums
 from .together import has_lost_another, join
-from .words import expand, in_one_line
+from .words import expand, in_one_line, resumes_alone
 
 
 class DescentCLI(LightningCLI):
@@ -188,7 +188,7 @@ class DescentCLI(LightningCLI):
                 "or --trainer.accelerator cpu"
             )
         if self._resumed is not None:
-            go_on_in(self._resumed, trainer)
+            go_on_in(self._resumed, trainer, resumes_alone(self.words))
         return trainer
 
     # --- what differs for a sweep
@@ -250,7 +250,7 @@ class DescentCLI(LightningCLI):
                 self.trainer.fit(**kwargs)
             if not self._training_began and (reason := idleness(self.trainer)):
                 whole = f", and {self._resumed.folder} is whole" if self._resumed else ""
-                raise UsageError(f"nothing is left to train{whole}: {reason}: give more")
+                raise UsageError(f"nothing is left to train{whole}: {reason}")
         except RunError as error:
             if not self.trainer.loggers:
                 raise

@@ -24,10 +24,16 @@ from ..runs.reading import read_checkpoint
 from ..sweeps import SweepResults
 
 
-def go_on_in(run: Run, trainer: Trainer) -> None:
+def go_on_in(run: Run, trainer: Trainer, as_before: bool) -> None:
     """Have the logger of a trainer go on in the folder of a run.
 
     Where the run did not come to its end, and yet nothing is left to train, it is brought to it.
+    Nothing is left of one that a callback, such as EarlyStopping, has ended early.
+
+    Args:
+        run: the one that goes on.
+        trainer: not yet used.
+        as_before: whether no setting is another one, for which a run that ended early goes on.
 
     Raises:
         UsageError: if nothing is finished there from which a run could go on, or a table that it
@@ -40,7 +46,8 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
         )
     best = run.checkpoints / "best.ckpt"
     checkpoint = read_checkpoint(run.last, f"go on in a new folder with --ckpt_path {best}")
-    kept = checkpoint.get("callbacks", {}).get("BestParameters", {}).get("logged")
+    saved = checkpoint.get("callbacks", {}).get("BestParameters", {})
+    kept = saved.get("logged")
     if kept is None:
         raise UsageError(
             f"--resume {run.folder}: {run.last} was not written by best_parameters: go on in a "
@@ -51,6 +58,9 @@ def go_on_in(run: Run, trainer: Trainer) -> None:
     before = LoggedBefore(checkpoint["global_step"], kept["time"], int(kept["rows"]))
     attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # one is a property
     sums_up = any(isinstance(one, Summary | SweepResults) for one in attached)
+    for callback in attached:
+        if isinstance(callback, SaveConfig):
+            callback.ended_early = as_before and saved.get("ended_early", False)
     for logger in trainer.loggers:
         if isinstance(logger, RunLogger):
             logger.go_on(run.folder, before)
@@ -90,9 +100,11 @@ class SaveConfig(SaveConfigCallback):
 
     Attributes:
         training_began: whether the run came as far as training, so that its folder is kept.
+        ended_early: whether the run goes on to be brought to its end alone.
     """
 
     training_began = False
+    ended_early = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -126,6 +138,7 @@ class SaveConfig(SaveConfigCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give each callback back what it was made with, where a restored state holds another."""
+        trainer.should_stop = trainer.should_stop or self.ended_early
         for callback, given in self._given:
             for name, value in given.items():
                 restored = vars(callback)[name]

@@ -98,11 +98,15 @@ def idleness(trainer: Trainer) -> str | None:
     timers = [one for one in getattr(trainer, "callbacks", ()) if isinstance(one, Timer)]
     epochs, steps = trainer.max_epochs, trainer.max_steps
     if getattr(trainer, "limit_train_batches", 1) == 0:
-        return "trainer.limit_train_batches = 0 leaves no batch"
+        return "trainer.limit_train_batches = 0 leaves no batch: give more"
     if any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
-        return "trainer.max_time is used up"
+        return "trainer.max_time is used up: give more"
     if trainer.current_epoch >= (epochs or 0) >= 0 or trainer.global_step >= steps >= 0:
-        return f"trainer.max_epochs = {epochs} and trainer.max_steps = {steps} are reached"
+        return (
+            f"trainer.max_epochs = {epochs} and trainer.max_steps = {steps} are reached: give more"
+        )
+    if getattr(trainer, "should_stop", False):
+        return "a callback, such as EarlyStopping, has ended it early: give another setting"
     return None
 
 

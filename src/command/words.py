@@ -64,6 +64,11 @@ def expand(words: list[str]) -> tuple[list[str], list[Path]]:
     return expanded, paths
 
 
+def resumes_alone(words: Sequence[str]) -> bool:
+    """Return whether an expanded command is `fit --resume DIR`, without any other flag."""
+    return words[:2] == ["fit", "--config"] and words[3:-1] == ["--resume"]
+
+
 def _given(path: Path, evaluates: bool, reduced: bool) -> str:
     """Return what is parsed of a config: its path, or as YAML the part that serves the command."""
     if reduced:

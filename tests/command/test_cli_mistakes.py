@@ -191,12 +191,21 @@ def test_another_class_starts_from_its_own_defaults(command, here):
     assert yaml.safe_load(out)["model"]["init_args"]["optimizer"]["init_args"]["momentum"] == 0.5
 
 
+REACHED = "trainer.max_epochs = 2 and trainer.max_steps = 9 are reached: give more"
+
+
 @pytest.mark.parametrize(
     ("done", "reason"),
     [
-        ({"current_epoch": 2}, "trainer.max_epochs = 2 and trainer.max_steps = 9 are reached"),
-        ({"global_step": 9}, "trainer.max_epochs = 2 and trainer.max_steps = 9 are reached"),
-        ({"limit_train_batches": 0}, "trainer.limit_train_batches = 0 leaves no batch"),
+        (
+            {"current_epoch": 2},
+            REACHED,
+        ),
+        (
+            {"global_step": 9},
+            REACHED,
+        ),
+        ({"limit_train_batches": 0}, "trainer.limit_train_batches = 0 leaves no batch: give more"),
         ({}, None),  # the trainer whose processes were spawned: they trained, and it did not
     ],
 )

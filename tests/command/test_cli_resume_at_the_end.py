@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import shutil
 
 import pytest
+import torch
 from command_line import digest
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -126,3 +128,22 @@ def test_a_pipe_in_the_place_of_a_file_that_is_written_is_not_waited_for(here, c
     os.mkfifo(split)
     assert command("fit", "--resume", RUN, "--trainer.max_epochs", "4").status == 0
     assert split.is_file()
+
+
+def test_a_run_that_was_ended_early_is_at_its_end(here, command, tmp_path):
+    stop = ("--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "loss/train")
+    patience = ("--trainer.callbacks.min_delta", "1e9", "--trainer.callbacks.patience")
+    words = (*LINE, *stop, *patience, "2", "--trainer.max_epochs", "9")
+    assert command(*words).status == 0  # the first epoch, and two without a gain that counts
+    expected = tmp_path / "expected"
+    shutil.copytree(here / RUN, expected)
+    outcome = command("fit", "--resume", RUN)
+    assert outcome.status == 2
+    assert "is whole: a callback, such as EarlyStopping, has ended it early" in outcome.message
+    assert differences(here / RUN, expected) == []
+    (here / RUN / "summary.json").unlink()  # what is written at the end alone
+    assert command("fit", "--resume", RUN).status == 0
+    assert differences(here / RUN, expected) == []
+    assert command("fit", "--resume", RUN, *stop, *patience, "4").status == 0  # and two more
+    last = torch.load(here / RUN / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 4
