@@ -98,7 +98,8 @@ class GradientAudit(UpdateInstrument):
         self._next = (step // self.every + 1) * self.every
         first = batch.rows(0, 1).batches()[0] if isinstance(batch, Chunk) else batch
         try:
-            audited = same_draws(lambda: audit_of(pl_module, first, batch_idx, step))
+            with same_draws():
+                audited = audit_of(pl_module, first, batch_idx, step)
         except Exception as error:  # whatever a step of somebody's raises on a copy
             self._off = True
             why = " ".join(str(error).split())[:200]
@@ -204,7 +205,8 @@ def _loss_of(wide: LightningModule, batch: Any, batch_idx: int) -> Callable[[], 
         for now, before in attributes:  # a step may keep something for the next one
             now.clear()
             now.update(before)
-        given = same_draws(step)
+        with same_draws():
+            given = step()
         value = given["loss"] if isinstance(given, dict) else given
         if not isinstance(value, Tensor):
             raise RuntimeError("the training step gives no loss")

@@ -32,8 +32,8 @@ For what no public interface gives:
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -275,7 +275,7 @@ def first_batch(trainer: Trainer) -> Any:
     No random number is drawn by it, as far as torch's, NumPy's and Python's generators go. What
     gives its batches only once is not looked at.
     """
-    with isolate_rng():
+    with same_draws():
         loader = training_loader(trainer)
         if not isinstance(loader, Iterable) or isinstance(loader, Mapping | list | tuple):
             return None
@@ -347,11 +347,14 @@ def look_on(copy: LightningModule, module: LightningModule) -> None:
     copy.__dict__["lr_schedulers"] = lambda: still(module.lr_schedulers())
 
 
-def same_draws(computation: Callable[[], Any]) -> Any:
-    """Return what a computation gives; the global random generators are left as they are."""
-    with isolate_rng():
+@contextmanager
+def same_draws() -> Iterator[None]:
+    """Leave the global random generators as they are, also past an exception."""
+    failed = None
+    with isolate_rng():  # leaves them as they were drawn from, if an exception passes it
         try:
-            return computation()
-        except Exception as error:  # past which Lightning would leave them as they are now
+            yield
+        except BaseException as error:
             failed = error
-    raise failed
+    if failed is not None:
+        raise failed

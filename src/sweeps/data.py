@@ -9,11 +9,11 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities import move_data_to_device
-from lightning.pytorch.utilities.seed import isolate_rng
 
 from ..datamodules import Chunk, ResumableData, ResumableLoader
 from ..datamodules.set_names import set_names
 from ..errors import UsageError
+from ..internals.lightning import same_draws
 from ..internals.torch import allocated_bytes
 from ..modules.descent_module import DescentModule
 from .losses import MemberLosses
@@ -24,7 +24,7 @@ from .memory import available, members_in
 def seeded(seed: int) -> Iterator[None]:
     """Draw with a seed inside, as after `--seed_everything SEED`; afterwards go on as before."""
     environment = {name: os.environ.get(name) for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")}
-    with isolate_rng():
+    with same_draws():
         seed_everything(seed, workers=environment["PL_SEED_WORKERS"] == "1", verbose=False)
         try:
             yield
