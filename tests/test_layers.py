@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 #: the rooms (folders and files at the root of the package), from the highest floor down
 FLOORS = (
     ("__main__",),
-    ("handouts",),
+    ("handouts", "api"),
     ("command",),
     ("sweeps",),
     ("modules", "callbacks"),

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Module
 
+from ..drawing.figure import Figure
 from ..drawing.fit import Points, fit_figure
 from ..errors import UsageError
 from .best_parameters import BestParameters
@@ -56,7 +56,8 @@ class FitPicture(PictureOfWholeSets):
         """Take them from an earlier run."""
         self._start = dict(state_dict["start"])
 
-    def _figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure:
+    def figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure:
+        """Return the data with what is predicted of them."""
         labels = getattr(trainer.datamodule, "labels", ("x", "y"))  # type: ignore[attr-defined]  # set outside its __init__
         return fit_figure(*self._predicted(trainer, pl_module), labels)
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
 
 from ..drawing.axes import START
 from ..drawing.batch_losses import batch_loss_figure
 from ..drawing.curves import learning_curve_figure, save_figure
+from ..drawing.figure import Figure
 from ..internals.lightning import epoch_share
 from ..runs.folder import run_to_write, show_image
 from .batch_loss import BatchLoss

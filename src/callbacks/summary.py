@@ -31,12 +31,15 @@ class Summary(Instrument):
     count too.
 
     Attributes:
+        silent: whether no table is printed.
         least: the least training loss and the least validation loss of all that were measured, with
             the epoch in which, or at whose end, they were, and the updates made by then:
             ``{"train": {"epoch", "loss", "step"}, "val": {…}}``. Epochs count from 0.
         start: the losses before any update, where the sanity check goes through all the data.
         last: those that were measured last.
     """
+
+    silent = False
 
     def __init__(self) -> None:
         self._begin()
@@ -121,7 +124,8 @@ class Summary(Instrument):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and best and pl_module.hparams:
                 logger.log_hyperparams(dict(pl_module.hparams), {"best/loss": best["loss"]})
-        print(self.table(trainer, report, run.folder))
+        if not self.silent:
+            print(self.table(trainer, report, run.folder))
         self._seconds_before, self._start = self._seconds(), 0.0
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,7 +5,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
@@ -13,6 +12,7 @@ from torch.nn import Module
 
 from ..datamodules.processes import batch_rows
 from ..drawing import trajectory
+from ..drawing.figure import Figure
 from .whole_sets import PictureOfWholeSets, batches_of, why_no_sets
 
 LARGEST = 1_000  # parameters
@@ -85,7 +85,8 @@ class Trajectory(PictureOfWholeSets):
         self._points = list(state_dict["points"])
         self._updates = list(state_dict["updates"])
 
-    def _figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure | None:
+    def figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure | None:
+        """Return the path over the loss, as far as it is finite; None where nothing moved."""
         surface = LossSurface(pl_module, batches_of(trainer, pl_module, "train"))
         path = surface.path(self._points, self._updates)
         if len(path.points) < 2:

@@ -7,9 +7,9 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from matplotlib.figure import Figure
 
 from ..drawing.curves import save_figure
+from ..drawing.figure import Figure
 from ..runs.folder import run_to_write, show_image
 from .fresh_metrics import is_new
 from .instrument import Instrument
@@ -58,7 +58,7 @@ class PictureOfWholeSets(Instrument):
         """Keep what there is before the first update of this process."""
 
     @abstractmethod
-    def _figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure | None:
+    def figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure | None:
         """Return the figure; None for none.
 
         Raises:
@@ -96,7 +96,7 @@ class PictureOfWholeSets(Instrument):
         if folder is None:
             return
         try:
-            figure = self._figure(trainer, pl_module)
+            figure = self.figure(trainer, pl_module)
             if figure is not None:
                 image = save_figure(figure, folder / self.picture)
                 show_image(trainer, f"figure/{self.picture}", image, trainer.global_step)

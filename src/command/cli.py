@@ -300,8 +300,12 @@ class DescentCLI(LightningCLI):
             distributed.destroy_process_group()  # the first process tests alone
         if run is not None:
             evaluation = self._evaluation("test", plain_trainer(self.trainer))
-            print(evaluation.of_run(run))
+            self.say(evaluation.of_run(run))
             renew_report(run)
+
+    def say(self, text: str) -> None:
+        """Print what was found."""
+        print(text)
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the losses on the training and validation sets."""
@@ -334,10 +338,10 @@ class DescentCLI(LightningCLI):
         trainer = self.trainer if alone else plain_trainer(self.trainer)
         evaluation = self._evaluation(str(self.subcommand), trainer)
         if folder is not None:
-            print(evaluation.of_run(Run(Path(folder)), epoch))
+            self.say(evaluation.of_run(Run(Path(folder)), epoch))
             renew_report(Run(Path(folder)))
         elif kwargs.get("ckpt_path"):
-            print(evaluation.of_checkpoint(Path(kwargs["ckpt_path"])))
+            self.say(evaluation.of_checkpoint(Path(kwargs["ckpt_path"])))
         else:
             raise UsageError(
                 f"{self.subcommand}: give --run DIR (the folder of a run) or --ckpt_path FILE: "

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from .. import __version__
 from ..drawing.comparison import comparison_figure
+from ..drawing.figure import Figure
 from ..drawing.page import page, paragraph, picture, section, table
 from ..errors import ShortParser, UsageError
 from ..runs.files import write_whole
@@ -32,8 +31,7 @@ def main(words: Sequence[str]) -> int:
     """
     try:
         options = _parser().parse_args(words)
-        records = _records(options.run)
-        _check_place(options.out, records)
+        records = records_of(options.run, options.out)
         found = Comparison(records)
         print(found.text())
         options.out.mkdir(parents=True, exist_ok=True)
@@ -62,6 +60,10 @@ class Comparison:
             for name, other in zip(self.names[1:], records[1:], strict=True)
         }
 
+    def __repr__(self) -> str:
+        """Return all in plain text."""
+        return self.text()
+
     def sentences(self) -> list[str]:
         """Return of each further run how far it equals the first."""
         return [f"{self.names[0]} and {name}: {p.text}" for name, p in self.partings.items()]
@@ -74,7 +76,7 @@ class Comparison:
         parts = [aligned(["", *self.names], self.figures), configs, "\n".join(self.sentences())]
         return "\n\n".join(parts)
 
-    def figure(self) -> Figure:
+    def plot(self) -> Figure:
         """Return the runs' curves; those of single updates where no epoch's loss was written.
 
         Raises:
@@ -97,7 +99,7 @@ class Comparison:
     def write(self, folder: Path) -> Path:
         """Write `compare.png` and `compare.html`, and return the path of the page."""
         png = io.BytesIO()
-        self.figure().savefig(png, format="png", dpi=200)
+        self.plot().savefig(png, format="png", dpi=200)
         write_whole(folder / "compare.png", png.getvalue())
         configs = paragraph("The configs are the same.")
         if self.configs:
@@ -118,11 +120,15 @@ def _unpacked(losses: Sequence[tuple[int, str]]) -> Curve:
     return [step for step, _ in losses], [float(loss) for _, loss in losses]
 
 
-def _records(names: Sequence[str]) -> list[Record]:
+def records_of(names: Sequence[str], out: Path | None) -> list[Record]:
     """Return the records of runs that can be compared.
 
+    Args:
+        names: of the runs.
+        out: where the comparison is to be written, if it is.
+
     Raises:
-        UsageError: if one cannot.
+        UsageError: if one cannot, or the place is inside a run.
     """
     if len(names) < 2:
         raise UsageError(f"compare {' '.join(names)}: give two runs or more")
@@ -140,6 +146,8 @@ def _records(names: Sequence[str]) -> list[Record]:
             raise UsageError(f"{name} is a sweep, whose figures compare its members: give runs")
         if not record.batch_losses and not record.curves:
             raise UsageError(f"{name}: the run wrote no loss: it ended before its first epoch did")
+    if out is not None:
+        _check_place(out, records)
     return records
 
 

@@ -23,19 +23,25 @@ def config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[s
         >>> config_differences([{"a": {"lr": 1, "b": 2}}, {"a": {"lr": 3, "b": 2}}])
         {'a.lr': ['1', '3']}
     """
-    flat = [dict(_flat(config)) for config in configs]
-    keys = dict.fromkeys(key for each in flat for key in each)
-    found = {key: [_shown(each, key) for each in flat] for key in keys}
+    every = [dict(flat(config)) for config in configs]
+    keys = dict.fromkeys(key for each in every for key in each)
+    found = {key: [_shown(each, key) for each in every] for key in keys}
     return {key: values for key, values in found.items() if len(set(values)) > 1}
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of a configuration as its flag is named, with its value.
+
+    Example:
+        >>> list(flat({"a": {"class_path": "b.C", "init_args": {"lr": 1}}}))
+        [('a', 'b.C'), ('a.lr', 1)]
+    """
     if not isinstance(value, Mapping) or not value:
         yield name, value
         return
     for key, each in value.items():
         inside = name if key in ("class_path", "init_args") else f"{name}.{key}".lstrip(".")
-        yield from _flat(each, inside)
+        yield from flat(each, inside)
 
 
 def _shown(flat: Mapping[str, Any], key: str) -> str:

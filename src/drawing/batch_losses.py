@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import UsageError
@@ -20,6 +19,7 @@ from .axes import (
     line_style,
     name_start,
 )
+from .figure import Figure
 
 Numbers = NDArray[np.float64]
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..errors import UsageError
 from .axes import (
@@ -18,6 +17,7 @@ from .axes import (
     name_start,
     scale_to,
 )
+from .figure import Figure
 
 _WIDEST, _THINNEST = 4.5, 1.5  # line widths: of equal curves each is seen beside the next
 

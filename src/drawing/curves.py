@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
@@ -28,6 +27,7 @@ from .axes import (
     line_style,
     name_start,
 )
+from .figure import Figure
 
 Numbers = NDArray[np.float64]
 #: of each curve its name, the epochs and the values

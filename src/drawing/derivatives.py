@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..errors import UsageError
 from .axes import TICK, TITLE, drawable, line_style
+from .figure import Figure
 
 
 def derivative_figure(

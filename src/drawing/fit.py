@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .axes import COLOURS, LABEL, LARGEST, TICK, TITLE
+from .figure import Figure
 
 Numbers = NDArray[np.float64]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import UsageError
 from .axes import LABEL, TICK, TITLE, name_start
+from .figure import Figure
 
 Numbers = NDArray[np.float64]
 

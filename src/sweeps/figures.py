@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..drawing.axes import (
@@ -24,6 +23,7 @@ from ..drawing.axes import (
     name_start,
     scale_to,
 )
+from ..drawing.figure import Figure
 from ..errors import UsageError
 from .heat_map import LABELS_UP_TO
 from .record import ranked

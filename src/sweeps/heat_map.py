@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..drawing.axes import LABEL, TICK, TITLE
+from ..drawing.figure import Figure
 from ..errors import UsageError
 from .record import WORSE
 

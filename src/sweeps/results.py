@@ -36,7 +36,12 @@ class SweepResults(Instrument):
     (see `descentlab.sweeps.rows_of`), `figures/sweep_curves_NAME` the learning curves coloured by
     each swept value, `figures/sweep_best` the best loss over two swept values, and
     `members/NUMBER` a TensorBoard run for each member, which is its row of HParams.
+
+    Attributes:
+        silent: whether nothing is printed.
     """
+
+    silent = False
 
     def __init__(self) -> None:
         self._start = 0.0
@@ -52,14 +57,14 @@ class SweepResults(Instrument):
         run, groups = self._run, pl_module.results()
         rows = self._write(trainer, pl_module, groups)
         every_one = rows is not None and _count(rows, "diverged") == len(rows)
-        if run is not None and rows is not None:
+        if run is not None and rows is not None and not self.silent:
             self._print(pl_module, rows, run)
         if trainer.strategy.broadcast(every_one):
             raise RunError(
                 f"every member diverged: {Run.of(trainer).folder / 'sweep.csv'} has after how many "
                 "updates; give smaller learning rates"
             )
-        if run is not None:
+        if run is not None and not self.silent:
             print(f"to test them: descentlab test --run {run.folder}")
 
     def _print(self, sweep: Sweep, rows: Sequence[Mapping[str, Any]], run: Run) -> None:

@@ -1,0 +1,114 @@
+"""Keywords in the place of flags."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import descentlab
+from descentlab.__main__ import main
+from descentlab.api.settings import words_of
+from descentlab.optimizers import Momentum
+
+
+def flags(config="toy/wavy", **settings):
+    words = words_of([config], settings)
+    assert words[:3] == ["fit", "--config", config]
+    return words[3:]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.07, "0.07"),
+        (-5, "-5"),
+        (1e-7, "1e-07"),
+        (True, "true"),
+        (None, "null"),
+        ([0.1, 1], "[0.1, 1]"),
+        (np.float64(0.5), "0.5"),
+        (torch.tensor([1.0, 2.0]), "[1.0, 2.0]"),
+        (float("inf"), ".inf"),
+        ("X", "X"),
+        (Path("a/b"), "a/b"),
+        (Momentum, "descentlab.optimizers.momentum.Momentum"),
+        ({"class_path": Momentum}, '{"class_path": "descentlab.optimizers.momentum.Momentum"}'),
+    ],
+)
+def test_a_value_is_written_as_on_the_command_line(value, text):
+    assert flags(**{"model.start": value}) == ["--model.start", text]
+
+
+def test_a_text_that_begins_like_a_flag_stays_a_value():
+    assert flags(**{"model.start": "-x"}) == ["--model.start=-x"]
+
+
+def test_a_keyword_is_the_last_part_of_one_flag():
+    assert flags(max_epochs=3) == ["--trainer.max_epochs", "3"]
+    assert flags(seed_everything=3) == ["--seed_everything", "3"]
+    assert flags("linear_regression/split", batch_size=7) == ["--data.batch_size", "7"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_options_of_a_class_come_after_it_in_any_order(order):
+    settings = {"optimizer": "RMSprop", "lr": 0.1, "alpha": 0.9}
+    found = flags(**dict(list(settings.items())[::order]))
+    assert found[:2] == ["--model.optimizer", "RMSprop"]
+    pairs = dict(zip(found[2::2], found[3::2], strict=True))
+    assert pairs == {"--model.optimizer.lr": "0.1", "--model.optimizer.alpha": "0.9"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"seed": 3}, "seed: there is no such flag: give seed_everything"),
+        ({"epochs": 3}, "epochs: there is no such flag: give trainer.max_epochs"),
+        ({"stat": 3}, "stat: no flag of toy/wavy ends so; did you mean start?"),
+        ({"zzz": 3}, "zzz: no flag of toy/wavy ends so; give a whole one, **{'model.x.y': VALUE}"),
+        ({"lr": object}, "--model.optimizer.lr builtins.object: give a number"),
+        ({"fast_dev_run": True}, "trainer.fast_dev_run leaves no folder, and so no run to return"),
+        ({"logger": False}, "trainer.logger = false leaves no folder, and so no run to return"),
+        ({"lr": 1, "model.optimizer.lr": 2}, "lr and model.optimizer.lr are the same flag"),
+        (
+            {"every": 1},
+            "every stands for progress.every and for best_parameters.every: give one in full, "
+            '**{"progress.every": VALUE}',
+        ),
+        ({"lr": {1, 2}}, "model.optimizer.lr = {1, 2} cannot be written into a config: give a nu"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_stands_for_no_flag_is_named(settings, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(descentlab.UsageError) as error:
+        descentlab.fit("toy/wavy", **settings)
+    assert str(error.value).startswith(sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("configs", "settings", "words"),
+    [
+        (["toy/wavvy"], {}, ["--config", "toy/wavvy"]),
+        (["toy/wavy"], {"lr": "x"}, ["--config", "toy/wavy", "--model.optimizer.lr", "x"]),
+        (["toy/wavy"], {"max_epochs": 0}, ["--config", "toy/wavy", "--trainer.max_epochs", "0"]),
+        ([], {}, []),
+        (["derivatives/sine"], {}, ["--config", "derivatives/sine"]),
+        (["toy/wavy"], {"optimizer": "X"}, ["--config", "toy/wavy", "--model.optimizer", "X"]),
+    ],
+)
+def test_the_sentence_is_that_of_the_command(
+    configs, settings, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(descentlab.UsageError) as error:
+        descentlab.fit(*configs, **settings)
+    assert main(["fit", *words]) == 2
+    assert capsys.readouterr().err == f"descentlab: error: {error.value}\n"
+
+
+def test_what_is_no_run_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(descentlab.UsageError, match=r"^logs/x is no run: give one that"):
+        descentlab.load("logs/x")
