@@ -10,5 +10,5 @@ class Figure(figure.Figure):
 
     def _repr_png_(self) -> bytes:
         png = io.BytesIO()
-        self.savefig(png, format="png")
+        self.savefig(png, format="png", pil_kwargs={"optimize": True})
         return png.getvalue()
