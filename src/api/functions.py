@@ -20,8 +20,9 @@ def fit(*configs: str | Path, **settings: Any) -> FittedRun:
 
     Args:
         *configs: names of shipped configs, or paths; a later one overrides an earlier one.
-        **settings: flags. A keyword is the last part of a flag, if one flag of the configs ends
-            so: `lr` is `--model.optimizer.lr`. Any flag can be given in full, as
+        **settings: flags. A keyword is the last part of a flag of the configs: `lr` is
+            `--model.optimizer.lr`. Of several flags that end so it is the one of fewest parts, if
+            one has the fewest. Any flag can be given in full, as
             `**{"model.optimizer.lr": 0.07}`. A value is a number, a text, a list, a class, None.
 
     Returns:

@@ -43,8 +43,10 @@ def words_of(configs: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
 
 
 def _fits(key: str, flags: Sequence[str]) -> list[str]:
-    """Return the flags that a keyword stands for: the one of that name, or all that end so."""
-    return [key] if key in flags else [flag for flag in flags if flag.endswith(f".{key}")]
+    """Return the flags that a keyword stands for: of those that end so the ones of fewest parts."""
+    ends = [flag for flag in flags if flag == key or flag.endswith(f".{key}")]
+    fewest = min((flag.count(".") for flag in ends), default=0)
+    return [flag for flag in ends if flag.count(".") == fewest]
 
 
 def _refuse(key: str, flags: Sequence[str], configs: Sequence[str]) -> None:

@@ -44,9 +44,10 @@ def test_a_text_that_begins_like_a_flag_stays_a_value():
     assert flags(**{"model.start": "-x"}) == ["--model.start=-x"]
 
 
-def test_a_keyword_is_the_last_part_of_one_flag():
+def test_a_keyword_is_the_last_part_of_the_flag_of_fewest_parts():
     assert flags(max_epochs=3) == ["--trainer.max_epochs", "3"]
     assert flags(seed_everything=3) == ["--seed_everything", "3"]
+    assert flags("linear_regression/momentum_sweep", lr=0.5) == ["--model.optimizer.lr", "0.5"]
     assert flags("linear_regression/split", batch_size=7) == ["--data.batch_size", "7"]
 
 
