@@ -14,9 +14,9 @@ from .settings import words_of
 def fit(*configs: str | Path, **settings: Any) -> FittedRun:
     """Train as `descentlab fit` does, and return the run.
 
-    The run is that of the command, bit for bit: its folder, files and figures. Nothing is printed,
-    and random generators, default dtype, environment, warnings, signals and matplotlib's settings
-    are afterwards what they were.
+    The run is that of the command, bit for bit: its folder, files and figures. No table, tip or
+    progress bar is printed, and random generators, default dtype, environment, warnings, signals
+    and matplotlib's settings are afterwards what they were.
 
     Args:
         *configs: names of shipped configs, or paths; a later one overrides an earlier one.
