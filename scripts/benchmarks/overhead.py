@@ -13,8 +13,8 @@ from .fits import Fits
 from .loops import Outputs, Problem, optax_scan, plain, stock
 from .measure import Row, in_turn, marginal
 
-CHUNK = ("--model.manual_optimization=true", "--data.chunk={}")
-COMPILED = (*CHUNK, "--model.compile=true")
+CHUNK = ("--data.chunk={}",)
+COMPILED = ("--model.compile=true",)
 
 Run = Callable[[int], Any]
 Contender = Callable[[Problem, int], Any]
@@ -35,13 +35,13 @@ def overhead(quick: bool) -> list[Row]:
     Returns:
         A row for each way of ours: batch by batch, chunks, compiled chunks.
     """
-    ways = {"batch by batch": (), "chunks of 25": _with(CHUNK, 25)}
+    ways = {"batch by batch": _with(CHUNK, 1), "chunks of 25": _with(CHUNK, 25)}
     others = {**LOOPS, "stock Lightning": stock}
     rows = at(25, ways, others, 10 if quick else 80, quick)
     ways = {
-        "batch by batch": (),
+        "batch by batch": _with(CHUNK, 1),
         **{f"chunks of {size}": _with(CHUNK, size) for size in (100, 1000)},
-        "compiled": _with(COMPILED, 1000),
+        "compiled": COMPILED,
     }
     return rows + at(1000, ways, LOOPS, 1 if quick else 4, quick)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
 
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
@@ -61,6 +62,15 @@ class AcceleratorTimer(Instrument):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the time of one update."""
+        self._take(trainer, pl_module)
+
+    def on_updates(
+        self, trainer: Trainer, pl_module: LightningModule, losses: Tensor, batch: Any
+    ) -> None:
+        """Take the time of many updates that were made at once: to each its share."""
+        self._take(trainer, pl_module)
+
+    def _take(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if len(self.step_seconds) >= self.steps:
             return
         now = _now(pl_module.device)
@@ -69,7 +79,8 @@ class AcceleratorTimer(Instrument):
         if not updates:  # the next batch is of the same update
             return
         if self._seen >= self.warmup:
-            self.step_seconds += [(now - self._last_step) / updates] * updates
+            timed = min(updates, self.steps - len(self.step_seconds))
+            self.step_seconds += [(now - self._last_step) / updates] * timed
         self._seen += updates
         self._last_step = now
         if len(self.step_seconds) >= self.steps:

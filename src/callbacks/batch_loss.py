@@ -14,7 +14,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from ..datamodules import Chunk
 from ..datamodules.processes import mean_over_processes
 from ..errors import RunError
 from ..optimizers import Rule
@@ -67,6 +66,7 @@ class BatchLoss(Instrument):
         self.first_step = 0
         self.updates_per_epoch = 0
         self._pending: list[tuple[int, Tensor]] = []  # the first step, and the losses from it on
+        self._waiting = 0  # how many updates these are
         self._written = 0
         self._path: Path | None = None
         self._file: TextIO | None = None
@@ -96,6 +96,7 @@ class BatchLoss(Instrument):
         self.first_step = self._steps[0] if self._steps else self._step
         self._written = kept
         self._pending.clear()
+        self._waiting = 0
         self._accumulated: list[Tensor] = []
         self._first_call: Tensor | None = None
         if pl_module.automatic_optimization and not all(map(_calls_once, trainer.optimizers)):
@@ -135,7 +136,7 @@ class BatchLoss(Instrument):
         """Keep the loss of one update, if one was made."""
         if self._first_call is not None:
             outputs, self._first_call = self._first_call, None
-        loss = losses_of(trainer, outputs, batch)
+        loss = loss_of(trainer, outputs)
         whole = trainer.world_size == 1 or getattr(pl_module, "gives_whole_loss", False)
         if loss is not None and not whole:
             loss, _ = mean_over_processes(loss, batch)
@@ -149,8 +150,24 @@ class BatchLoss(Instrument):
         loss = self._accumulated[0] if one else torch.cat(self._accumulated).mean().reshape(1)
         self._accumulated.clear()
         self._pending.append((step, loss))
-        if len(self._pending) >= FLUSH_EVERY:
+        self._waiting += 1
+        if self.most_updates() < 1:
             self._fetch(trainer, pl_module)
+
+    def on_updates(
+        self, trainer: Trainer, pl_module: LightningModule, losses: Tensor, batch: Any
+    ) -> None:
+        """Keep the losses of many updates that were made at once, shape (updates,)."""
+        step, self._step = self._step, trainer.global_step
+        self._batch = batch
+        self._pending.append((step, losses))
+        self._waiting += len(losses)
+        if self.most_updates() < 1:
+            self._fetch(trainer, pl_module)
+
+    def most_updates(self) -> int:
+        """Return after how many updates the losses are looked at next."""
+        return FLUSH_EVERY - self._waiting
 
     def _fetch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the pending losses over from their device, and look at them."""
@@ -165,6 +182,7 @@ class BatchLoss(Instrument):
         for step, losses in self._pending:
             self._steps.extend(range(step, step + losses.numel()))
         self._pending.clear()
+        self._waiting = 0
         self._losses.extend(fetched)
         return fetched
 
@@ -242,21 +260,19 @@ def _calls_once(optimizer: Optimizer) -> bool:
     return isinstance(optimizer, Rule) or (of_torch and not isinstance(optimizer, LBFGS))
 
 
-def losses_of(trainer: Trainer, outputs: Any, batch: Any) -> Tensor | None:
-    """Return the loss that a training step gave; of a chunk the losses of all its updates.
+def loss_of(trainer: Trainer, outputs: Any) -> Tensor | None:
+    """Return the loss that a training step gave.
 
     Args:
         trainer: under automatic optimization Lightning has divided the loss by its
             `accumulate_grad_batches`, which is undone.
         outputs: what Lightning hands to callbacks.
-        batch: the batch of the step.
 
     Returns:
-        The losses, detached; None where the step gave none.
+        The loss, detached; None where the step gave none.
     """
     if isinstance(outputs, Mapping):
-        many = isinstance(batch, Chunk) and "losses" in outputs
-        outputs = outputs.get("losses" if many else "loss")
+        outputs = outputs.get("loss")
     if outputs is None:
         return None
     losses = torch.as_tensor(outputs).detach()
@@ -271,8 +287,6 @@ def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     if not trainer.optimizers:
         return ""
     rate = trainer.optimizers[0].param_groups[0]["lr"]
-    if isinstance(batch, Chunk):
-        batch = batch.batches()[-1]
     curvature = getattr(pl_module, "largest_curvature", lambda batch: None)(batch)
     part = trainer.world_size > 1  # what is at hand is a part of the batch
     if curvature is None or not 0 < curvature < math.inf or part:

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import Module
 from torchmetrics import Metric
 
-from ..datamodules import Chunk
 from ..errors import RunError, UsageError
 from ..internals.lightning import LossReached, look_on, same_draws
 from ..runs.files import write_whole
@@ -96,10 +95,9 @@ class GradientAudit(UpdateInstrument):
         if self._off or step < self._next:
             return
         self._next = (step // self.every + 1) * self.every
-        first = batch.rows(0, 1).batches()[0] if isinstance(batch, Chunk) else batch
         try:
             with same_draws():
-                audited = audit_of(pl_module, first, batch_idx, step)
+                audited = audit_of(pl_module, batch, batch_idx, step)
         except Exception as error:  # whatever a step of somebody's raises on a copy
             self._off = True
             why = " ".join(str(error).split())[:200]

@@ -13,6 +13,12 @@ class Instrument(Callback):
 
     Lightning calls each hook of each callback, empty ones too: 2 to 3 µs a call, six calls an
     update. Of an instrument it passes over those that the class leaves alone.
+
+    One that has `on_train_batch_end` may have `on_updates(trainer, pl_module, losses, batch)`
+    beside it, in the same class, which is called in its place where many updates are made at once:
+    with their losses, shape (updates,), and the last of the batches. Who has no such method, or
+    another hook of an update, has batches trained on one by one. `most_updates()` may say how many
+    there may be before the next call.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -25,7 +31,7 @@ class Instrument(Callback):
 class UpdateInstrument(Instrument):
     """An instrument that looks at each update by itself, and refuses where there are none such.
 
-    Chunks are made update by update where it listens; compiled updates, and those of a sweep, are
+    Batches are trained on one by one where it listens; compiled updates, and those of a sweep, are
     many at once.
     """
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+from torch import Tensor
 from tqdm import tqdm
 
 from ..internals.lightning import call_again, pass_over
-from .batch_loss import losses_of
+from .batch_loss import loss_of
 from .instrument import Instrument
 
 
@@ -59,9 +60,15 @@ class Progress(Instrument, ProgressBar):
     ) -> None:
         """Redraw a bar that counts updates, if it is time."""
         if self._by_update and time.monotonic() >= self._due:
-            losses = losses_of(trainer, outputs, batch)
-            extra = {} if losses is None else {"loss": float(losses.reshape(-1)[-1])}
+            loss = loss_of(trainer, outputs)
+            extra = {} if loss is None else {"loss": float(loss)}
             self._draw(trainer, trainer.current_epoch, extra)
+
+    def on_updates(
+        self, trainer: Trainer, pl_module: LightningModule, losses: Tensor, batch: Any
+    ) -> None:
+        """Redraw after many updates that were made at once, if it is time."""
+        self.on_train_batch_end(trainer, pl_module, losses[-1], batch, 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Redraw, if it is time."""

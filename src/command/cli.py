@@ -217,7 +217,7 @@ class DescentCLI(LightningCLI):
         if isinstance(self.datamodule, ResumableData):  # ours only read; others may download
             self.datamodule.prepare_data()
         if isinstance(self.model, modules.DescentModule):
-            self.model.check_chunk(getattr(self.datamodule, "chunk", 1), self.trainer.world_size)
+            self.model.check_chunk(getattr(self.datamodule, "chunk", "auto"))
             optimizer = self._get(self.config, "model").get("init_args", {}).get("optimizer", "")
             if mistake := mistake_in_step(optimizer, self.model.automatic_optimization):
                 raise UsageError(mistake)

@@ -10,10 +10,10 @@ from .resumable import ResumableData, ResumableLoader
 from .sources import Line, diabetes, noisy_line
 from .splits import split_rows
 from .steps import StepLoader, Steps
-from .tensor_loader import Chunk, TensorLoader, permutation
+from .tensor_loader import Batches, TensorLoader, permutation
 
 __all__ = [
-    "Chunk",
+    "Batches",
     "CsvFlags",
     "Grid",
     "InitialStates",

@@ -80,19 +80,6 @@ def mean_over_processes(value: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
     return total / count, count
 
 
-def check_chunk(chunk: int, processes: int) -> None:
-    """Refuse chunks where several processes share each batch.
-
-    Raises:
-        UsageError: saying what to leave out.
-    """
-    if chunk > 1 and processes > 1:
-        raise UsageError(
-            f"data.chunk = {chunk} is above 1, and {processes} processes exchange gradients at "
-            "each update: leave data.chunk out, or give --trainer.devices 1"
-        )
-
-
 def check_divides(loaders: Any, world: int) -> None:
     """Refuse a DataLoader of which some rows would count twice.
 

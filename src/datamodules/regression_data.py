@@ -57,9 +57,8 @@ class RegressionData(ResumableData):
         split: fractions for training, validation and test; None trains on all rows, and then there
             is no held-out set: validation and test are on the training rows.
         random_state: seed of the split.
-        chunk: how many batches a training step gets at once, and updates by, under manual
-            optimization; the updates are the same, and what Lightning does around a step is paid
-            once for all of them.
+        chunk: how many updates are made in one turn of the trainer's loop at most, where nothing
+            looks at each by itself; `auto` for as many as take 0.2 s. The updates are the same.
         x: inputs as a tensor, from Python.
         y: targets as a tensor, from Python.
 
@@ -91,14 +90,13 @@ class RegressionData(ResumableData):
         batch_size: int = 32,
         split: tuple[float, float, float] | None = (0.8, 0.1, 0.1),
         random_state: int = 42,
-        chunk: int = 1,
+        chunk: int | Literal["auto"] = "auto",
         x: Tensor | None = None,
         y: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        for name, value in (("batch_size", batch_size), ("chunk", chunk)):
-            if value < 1:
-                raise UsageError(f"{name} = {value} is below 1: give 1 or more")
+        super().__init__(chunk)
+        if batch_size < 1:
+            raise UsageError(f"batch_size = {batch_size} is below 1: give 1 or more")
         if split is not None:
             check_fractions(split)
         names = features.split(",") if isinstance(features, str) else features
@@ -108,7 +106,6 @@ class RegressionData(ResumableData):
             source, x_path, y_path, path, target, inputs, csv, column, line, x, y
         )
         self.batch_size = batch_size
-        self.chunk = chunk
         self.split = split
         self.random_state = random_state
         self._sets: dict[str, tuple[Tensor, ...]] = {}
@@ -180,7 +177,6 @@ class RegressionData(ResumableData):
                 batch_size=self.batch_size,
                 shuffle=not overfit,
                 seed=self.seed,
-                chunk=self.chunk,
             )
         )
 

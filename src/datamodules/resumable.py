@@ -1,7 +1,7 @@
 """State of a loader and its DataModule, from which a resumed run takes the very next batch."""
 
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -119,12 +119,22 @@ class ResumableData(LightningDataModule):
     Lightning stores a loader's state too, but passes it back only when a run stopped in the middle
     of an epoch. The DataModule's own state is always passed back.
 
+    Args:
+        chunk: how many updates are made in one turn of the trainer's loop at most, where nothing
+            looks at each by itself; `auto` for as many as take 0.2 s.
+
+    Raises:
+        UsageError: chunk is below 1.
+
     Attributes:
         seed: the global seed (`torch.initial_seed()`) of rank 0 when the data were set up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, chunk: int | Literal["auto"] = "auto") -> None:
         super().__init__()
+        if isinstance(chunk, int) and chunk < 1:
+            raise UsageError(f"chunk = {chunk} is below 1: give 1 or more, or auto")
+        self.chunk = chunk
         self.seed = 0
         self._loader: ResumableLoader | None = None
         self._state: dict[str, int] | None = None

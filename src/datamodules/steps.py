@@ -1,6 +1,7 @@
 """Steps without data, for an objective that needs none."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from ..errors import UsageError
 from .resumable import ResumableData, ResumableLoader
@@ -38,13 +39,15 @@ class Steps(ResumableData):
 
     Args:
         n: updates per epoch.
+        chunk: how many updates are made in one turn of the trainer's loop at most, as in
+            `RegressionData`.
 
     Raises:
         UsageError: n is below 1.
     """
 
-    def __init__(self, n: int = 1) -> None:
-        super().__init__()
+    def __init__(self, n: int = 1, chunk: int | Literal["auto"] = "auto") -> None:
+        super().__init__(chunk)
         if n < 1:
             raise UsageError(f"n = {n} steps is below 1: give 1 or more")
         self.n = n

@@ -1,16 +1,14 @@
 """A loader whose batches are slices of tensors."""
 
 import math
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .processes import check_chunk, rank_and_world, share
+from .processes import rank_and_world, share
 from .resumable import ResumableLoader
 
 #: rows that are gathered at once: all of most data, and little memory beside the data themselves
@@ -43,34 +41,6 @@ def permutation(seed: int, epoch: int, rows: int, dtype: torch.dtype = torch.int
     return torch.randperm(rows, generator=generator, dtype=dtype)
 
 
-class Chunk(NamedTuple):
-    """The rows of several batches that follow one another.
-
-    Attributes:
-        tensors: each of shape (rows, …).
-        size: rows in a batch; the last one may be shorter.
-    """
-
-    tensors: tuple[Tensor, ...]
-    size: int
-
-    def rows(self, start: int, stop: int) -> "Chunk":
-        """Return the chunk from one batch to before another."""
-        rows = slice(start * self.size, stop * self.size)
-        return Chunk(tuple(part[rows] for part in self.tensors), self.size)
-
-    @property
-    def updates(self) -> int:
-        """The number of batches."""
-        return math.ceil(len(self.tensors[0]) / self.size)
-
-    def batches(self) -> list[tuple[Tensor, ...]]:
-        """Return the batches, as views."""
-        if not self.updates:  # torch.split would give one batch without rows
-            return []
-        return list(zip(*(torch.split(part, self.size) for part in self.tensors), strict=True))
-
-
 class TensorLoader(ResumableLoader):
     """Batches as slices of tensors; shuffled, one permutation per epoch.
 
@@ -84,7 +54,6 @@ class TensorLoader(ResumableLoader):
         batch_size: rows in a batch, over all ranks, the last one being shorter; None for all rows
             at once.
         shuffle: whether each epoch has its own order.
-        chunk: how many batches are handed over at once, as a `Chunk`; 1 for batches themselves.
         seed: what the orders are a function of, with the epoch.
 
     Raises:
@@ -100,7 +69,6 @@ class TensorLoader(ResumableLoader):
         batch_size: int | None = None,
         shuffle: bool = False,
         seed: int = 0,
-        chunk: int = 1,
     ) -> None:
         super().__init__()
         counts = [len(tensor) for tensor in tensors]
@@ -110,10 +78,7 @@ class TensorLoader(ResumableLoader):
             raise UsageError(f"batch_size = {batch_size} is below 1: give 1 or more")
         self.tensors = tensors
         self.batch_size = batch_size
-        if chunk < 1:
-            raise UsageError(f"chunk = {chunk} is below 1: give 1 or more")
         self.shuffle = shuffle
-        self.chunk = chunk
         self.seed = seed
 
     @property
@@ -122,37 +87,35 @@ class TensorLoader(ResumableLoader):
         return len(self.tensors[0])
 
     def __len__(self) -> int:
-        return math.ceil(self.rows / ((self.batch_size or self.rows) * self.chunk))
+        return math.ceil(self.rows / (self.batch_size or self.rows))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...] | Chunk]:
-        # A generator: nothing runs before the first batch is asked for, so set_epoch comes in time.
-        size = self.batch_size or self.rows
-        step = size * self.chunk
-        start = self.begin()
+    def __iter__(self) -> "Batches":
+        return Batches(self)  # which begins where the first batch is asked for, after set_epoch
+
+    def blocks(self) -> Iterator[tuple[tuple[Tensor, ...], int | list[int]]]:
+        """Yield this process's rows of many batches at a time, and how many each batch has.
+
+        They are those of one pass, which begins with it.
+        """
+        step = self.batch_size or self.rows
         rank, world = (0, 1) if self.whole else rank_and_world()
-        check_chunk(self.chunk, world)
-        batches = chain.from_iterable(self._gathered(start * step, step, rank, world))
-        for self.handed, batch in enumerate(batches, start + 1):
-            yield batch if self.chunk == 1 else Chunk(batch, size)
-
-    def _gathered(
-        self, start: int, step: int, rank: int, world: int
-    ) -> Iterator[Iterable[tuple[Tensor, ...]]]:
-        """Yield a rank's part of the steps of the epoch from a row on, of many steps at a time."""
+        start = self.begin() * step
         if start >= self.rows:  # splitting no rows would give an empty batch
             return
         if not self.shuffle:
-            every = zip(
-                *(torch.split(tensor[start:], step) for tensor in self.tensors), strict=True
-            )
-            yield (tuple(share(part, rank, world) for part in parts) for parts in every)
+            every = tuple(tensor[start:] for tensor in self.tensors)
+            if world == 1:
+                yield every, step
+                return
+            for parts in zip(*(torch.split(tensor, step) for tensor in every), strict=True):
+                own = tuple(share(part, rank, world) for part in parts)
+                yield own, [len(own[0])]
             return
         narrow = torch.int32 if self.rows < 2**31 else torch.int64  # half the memory
         order = permutation(self.seed, self.epoch, self.rows, narrow)[start:]
         for rows in torch.split(order, max(ROWS_AT_ONCE // step, 1) * step):
-            own, sizes = _own(rows, step, rank, world)
-            parts = (torch.split(_taken(tensor, own), sizes) for tensor in self.tensors)
-            yield zip(*parts, strict=True)
+            mine, sizes = _own(rows, step, rank, world)
+            yield tuple(_taken(tensor, mine) for tensor in self.tensors), sizes
 
     def identity(self) -> dict[str, int]:
         """Return the number of rows and the batch size, 0 for all rows at once."""
@@ -160,7 +123,7 @@ class TensorLoader(ResumableLoader):
 
     def state_dict(self) -> dict[str, int]:
         """Return seed, epoch and position of the batch that comes next, as plain integers."""
-        return {"seed": self.seed, "chunk": self.chunk, **super().state_dict()}
+        return {"seed": self.seed, **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a state: its seed, its epoch and its position.
@@ -169,16 +132,93 @@ class TensorLoader(ResumableLoader):
             state: what `state_dict` returned, in this or in another process.
 
         Raises:
-            UsageError: the number of rows or the batch size differ or, in the middle of an epoch,
-                the chunk. The number of processes may differ.
+            UsageError: the number of rows or the batch size differ. The number of processes may.
         """
-        if state["position"] and state["chunk"] != self.chunk:
-            raise UsageError(
-                f"the checkpoint was made in mid-epoch with chunk = {state['chunk']}, this run has "
-                f"{self.chunk}: resume with the same, or from the end of an epoch"
-            )
         super().load_state_dict(state)
         self.seed = state["seed"]
+
+
+class Batches(Iterator[tuple[Tensor, ...]]):
+    """One pass over a loader: its batches one by one, or many that follow one another at once.
+
+    Args:
+        loader: whose pass it is. It begins where the first batch is asked for.
+
+    >>> batches = iter(TensorLoader(torch.arange(7), batch_size=2))
+    >>> next(batches)[0].tolist(), batches.ahead(3), batches.stacked(2)[0].tolist()
+    ([0, 1], 2, [[2, 3], [4, 5]])
+    >>> batches.skip(2)
+    >>> next(batches)[0].tolist()
+    [6]
+    """
+
+    def __init__(self, loader: TensorLoader) -> None:
+        self.loader = loader
+        self.size = loader.batch_size or loader.rows
+        self._blocks = loader.blocks()
+        self._rows: tuple[Tensor, ...] = ()  # those at hand
+        self._given = 0  # how many of them were given, where each batch has as many
+        self._batches: Iterator[tuple[Tensor, ...]] | None = None
+        self._handed: int | None = None
+
+    @property
+    def whole(self) -> int:
+        """How many batches of an epoch have all their rows."""
+        return self.loader.rows // self.size
+
+    def __next__(self) -> tuple[Tensor, ...]:
+        batch = next(self._batches, None) if self._batches is not None else None
+        if batch is None:
+            self._batches = self._split()
+            batch = next(self._batches)
+        self._move(1)
+        return batch
+
+    def _split(self) -> Iterator[tuple[Tensor, ...]]:
+        """Return the batches of the rows at hand, or of the next."""
+        sizes: int | list[int] = self.size
+        rows = tuple(part[self._given :] for part in self._rows)
+        if not rows or not len(rows[0]):
+            self._rows, sizes = next(self._blocks)
+            self._given, rows = 0, self._rows
+        return zip(*(torch.split(part, sizes) for part in rows), strict=True)
+
+    def _move(self, batches: int) -> None:
+        if self._handed is None:
+            self._handed = self.loader.handed  # where the pass began
+        self._handed += batches
+        self.loader.handed = self._handed
+        self._given += batches * self.size
+
+    def ahead(self, most: int) -> int:
+        """Return how many whole batches come next, up to so many; of one process."""
+        while self._left() < most * self.size:
+            more = next(self._blocks, None)
+            if more is None:
+                break
+            left = (part[self._given :] for part in self._rows)
+            self._rows = (
+                tuple(map(torch.cat, zip(left, more[0], strict=True))) if self._left() else more[0]
+            )
+            self._given, self._batches = 0, None
+        return min(most, self._left() // self.size)
+
+    def _left(self) -> int:
+        return max(len(self._rows[0]) - self._given, 0) if self._rows else 0
+
+    def stacked(self, batches: int) -> tuple[Tensor, ...]:
+        """Return the next batches, tensors of shape (batches, rows, …), and stay before them.
+
+        Args:
+            batches: no more than are `ahead`.
+        """
+        rows = slice(self._given, self._given + batches * self.size)
+        return tuple(part[rows].reshape(batches, self.size, *part.shape[1:]) for part in self._rows)
+
+    def skip(self, batches: int) -> None:
+        """Go on behind some batches that were taken `stacked`."""
+        self._move(batches)
+        self._batches = None
 
 
 def _taken(tensor: Tensor, rows: Tensor) -> Tensor:

@@ -12,8 +12,6 @@ For speed alone, off with `DESCENTLAB_PLAIN=1`; without it all goes on as before
 
 For what no public interface gives:
 
-- `optim_step_progress` (`count_updates`): `global_step` where many updates are one training step;
-  without it `max_steps`, resuming and the step axis are wrong under `--model.compile`;
 - `batch_progress`, `epoch_progress`, `restarting` (`resume_position`): which batch comes next after
   a stop within an epoch; without it a batch is skipped or comes twice;
 - `fit_loop.max_epochs`, set (`set_max_epochs`): a sweep in groups is several trainings in one fit;
@@ -184,14 +182,6 @@ def copied(value: Any) -> Any:
     if type(value) in (list, tuple):  # a sweep's are long, and of numbers
         return type(value)(x if type(x) in (int, float, str) else copied(x) for x in value)
     return value
-
-
-def count_updates(trainer: Trainer, updates: int) -> None:
-    """Advance `global_step`, as a wrapped optimizer does for each of its steps."""
-    progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-    for tracker in (progress.total, progress.current):
-        tracker.ready += updates
-        tracker.completed += updates
 
 
 def resume_position(trainer: Trainer) -> Any:

@@ -14,6 +14,8 @@ For what no public interface gives:
 - the same lists, `Tensor._backward_hooks` and `_post_accumulate_grad_hooks` (`step_has_listeners`,
   `gradients_have_listeners`): where updates must not go past `step` and `backward`; without them a
   hook would go unheard;
+- `_opt_called` (`say_stepped`): whether an optimizer stepped, as its scheduler asks; without it a
+  scheduler that begins where updates go past `step` warns;
 - `TorchDispatchMode` (`allocated_bytes`): what a member of a sweep takes;
   without it a sweep is cut into groups by guess;
 - `Module._parameters` and `_buffers` (`homes`): a loss, which is not a module's `forward`, with
@@ -47,6 +49,7 @@ __all__ = [
     "homes",
     "method_of",
     "profile_hook_step",
+    "say_stepped",
     "step_has_listeners",
     "step_unheard",
 ]
@@ -105,6 +108,11 @@ def step_unheard(optimizer: Optimizer) -> Callable[..., Any]:
     if not SPEED_TRICKS or not plain or step_has_listeners(optimizer):
         return optimizer.step
     return functools.partial(step.__wrapped__, optimizer)  # type: ignore[attr-defined]
+
+
+def say_stepped(optimizer: Optimizer) -> None:
+    """Let schedulers know that an optimizer stepped, as its own `step` does."""
+    optimizer._opt_called = True  # type: ignore[attr-defined]
 
 
 def copy_all(targets: list[Tensor], sources: list[Tensor]) -> None:

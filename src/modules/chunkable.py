@@ -13,6 +13,8 @@ class Chunkable(Protocol):
 
     #: whether updates are to be compiled
     compiles: bool
+    #: whether Lightning makes the updates
+    automatic_optimization: bool
     #: whether gradients are forgotten before each update
     zeroes_gradients: bool
 
@@ -24,17 +26,14 @@ class Chunkable(Protocol):
     def global_step(self) -> int:
         """The number of updates so far."""
 
-    def optimizers(self) -> Any:
-        """Return the optimizer as Lightning wraps it."""
-
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield the parameters with their names."""
 
     def loss(self, batch: Any) -> Tensor:
         """Return the loss of one batch, a tensor without dimensions."""
 
-    def descend(self, loss: Tensor) -> None:
-        """Make one update by hand."""
+    def step_schedulers(self) -> None:
+        """Step the schedulers at an epoch's end, under manual optimization."""
 
     def descends_as_written(self) -> bool:
         """Return whether `descend`, and all that it calls, is what the base class has."""

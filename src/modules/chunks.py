@@ -1,88 +1,226 @@
-"""Many updates in one training step, for what Lightning does around a step to be paid once."""
+"""Many updates in one turn of the training loop, for what is done around one to be paid once."""
 
+import time
 from collections.abc import Callable
-from typing import Any, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.plugins.precision import DoublePrecision, Precision
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch import Callback
+from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..datamodules import Chunk
-from ..internals import SPEED_TRICKS
-from ..internals.lightning import UPDATE_HOOKS, count_updates
-from ..internals.torch import (
-    CompilationError,
-    gradients_have_listeners,
-    method_of,
-    step_has_listeners,
-)
+from ..datamodules import Batches
+from ..internals.lightning import same_draws
+from ..internals.many_updates import Turn
+from ..internals.torch import CompilationError, say_stepped, step_unheard
 from ..optimizers import Rule
 from .chunkable import Chunkable
 from .compiled import BLOCK, CompiledUpdates
+from .one_by_one import steps_as_written, why_one_by_one
 
 Batch = tuple[Tensor, ...]
+Context = Callable[[], AbstractContextManager[Any]]
+
+SECONDS = 0.2  # so long may a turn take before signals, callbacks and the progress have theirs
 
 
 class ChunkDescent:
-    """Makes one update for each batch of a chunk: what one training step for each would do.
+    """Makes the updates of a turn: what Lightning would do for each of its batches.
 
-    Where nothing listens within an update, nothing that makes it was changed, in one process and
-    without mixed precision, gradients go from `torch.autograd.grad` straight to the rule;
-    otherwise, and at the first update of all, each update is `module.descend`. Both give the same
-    parameters bit for bit; compiled updates do within rounding, so that a fit that goes on compiles
-    from its first update on, as the one before did in its midst.
+    Where nothing listens within an update, and nothing that makes it was changed, gradients go from
+    `torch.autograd.grad` straight to the rule, or from `backward` to the step of torch's optimizer,
+    the same bit for bit. Everywhere else, and at the first update of a fit, batches are left to
+    Lightning, one by one. Compiled updates are the same within rounding, so that a fit that goes on
+    compiles from its first update on, as the one before did in its midst.
 
     Args:
-        module: under manual optimization.
+        module: in a fit.
+        base: the class that has updates as they are written.
+        chunk: how many updates a turn has at most; `auto` for as many as take 0.2 s.
     """
 
-    def __init__(self, module: Chunkable) -> None:
-        self.module = module
-        self.optimizer = cast(LightningOptimizer, module.optimizers())
+    def __init__(self, module: Chunkable, base: type, chunk: int | Literal["auto"]) -> None:
+        self.module, self.base, self.chunk = module, base, chunk
         self.block = 0
         self.compiled: CompiledUpdates | None = None
         self.trainable: set[str] | None = None
         self.moving: set[str] = set()
-        reason = _why_not_compiled(module, self.optimizer.optimizer) if module.compiles else None
+        self.seconds = 0.0  # that a compiled block takes
+        self.reasons = 0
+        reason = _why_not_compiled(module, self.optimizer) if module.compiles else None
         self.compiles = module.compiles and reason is None
         if reason is not None:
             rank_zero_warn(f"model.compile = true: {reason}: the updates go uncompiled")
+        self.begun = False
 
-    def __call__(self, chunk: Chunk) -> Tensor:
-        """Return the losses of the batches before their updates, detached; shape (updates,).
+    @property
+    def optimizer(self) -> Optimizer:
+        """The one that makes the updates."""
+        return self.module.trainer.optimizers[0]
 
-        Batches beyond `max_steps` are left.
-        """
-        module, stop = self.module, chunk.updates
-        if module.trainer.max_steps >= 0:
-            stop = min(stop, module.trainer.max_steps - module.global_step)
-        unheard = _unheard(module, self.optimizer.optimizer)
+    def updates(self, most: int) -> int:
+        """Return how many updates to make in the next turn; below 2 leaves it to Lightning."""
+        begun = self.begun or (self.compiles and self.module.global_step > 0)
+        self.begun = True
+        if isinstance(self.chunk, int) and not self.compiles:
+            most = min(most, self.chunk)
+        if most < 2 or not begun:
+            return 1
+        if reason := why_one_by_one(self.module, self.base):
+            self._say(reason)
+            return 1
+        if self.compiles:
+            return most
+        told = [each for each in self._told() if hasattr(each, "most_updates")]
+        return min([most, *(int(each.most_updates()) for each in told)])
+
+    def _say(self, reason: str) -> None:
+        """Say, where updates were to be compiled, why they are not; once, and not of a moment."""
+        self.reasons += 1
+        if self.compiles and self.reasons == 2:
+            rank_zero_warn(f"model.compile = true: {reason}: the updates go one by one, uncompiled")
+
+    def make(self, turn: Turn, updates: int) -> None:
+        """Make up to so many updates, and tell who wants to know of them."""
         losses: list[Tensor] = []
-        trainable = {name for name, p in module.named_parameters() if p.requires_grad}
-        if trainable != self.trainable:  # where the graph is drawn, and it is seen what moves
-            first = chunk.rows(0, 1).batches()[0]
-            if unheard and self.compiles and module.global_step:
-                self.moving = self._moved_by(first)
-            else:
-                losses.append(self._descend(first).reshape(1))
-                self.moving = {name for name, p in module.named_parameters() if p.grad is not None}
-            self.trainable = trainable
-        if unheard and self.compiles:
-            losses += self._compiled(chunk, len(losses), stop)
-        done = sum(map(len, losses))
-        update = self._short() if unheard and SPEED_TRICKS else self._descend
-        rest = [update(batch) for batch in chunk.rows(done, stop).batches()]
-        return torch.cat([*losses, torch.stack(rest)] if rest else losses)
+        batches: list[Any] = []
+        try:
+            if self.compiles:
+                self._compiled(turn, updates, losses, batches)
+            if not turn.made:
+                self._uncompiled(turn, updates, losses, batches)
+            say_stepped(self.optimizer)
+            if not self.module.automatic_optimization:
+                self.module.step_schedulers()
+        finally:
+            if turn.made:
+                counted = torch.cat(losses)[: turn.made]
+                for each in self._told():
+                    each.on_updates(self.module.trainer, self.module, counted, batches[-1])
 
-    def _descend(self, batch: Batch) -> Tensor:
-        loss = self.module.loss(batch)
-        self.module.descend(loss)
-        return loss.detach()
+    def _told(self) -> list[Any]:
+        """Return the callbacks that are told of many updates at once."""
+        attached: list[Callback] = self.module.trainer.callbacks  # type: ignore[attr-defined]
+        return [
+            each
+            for each in attached
+            if hasattr(each, "on_updates") and callable(each.on_train_batch_end)
+        ]
+
+    def _uncompiled(
+        self, turn: Turn, updates: int, losses: list[Tensor], batches: list[Any]
+    ) -> None:
+        end = time.monotonic() + SECONDS
+        whole, of_loss = self._contexts()
+        update = self._short(of_loss) if steps_as_written(self.optimizer) else self._step(of_loss)
+        with whole():
+            for _ in range(updates):
+                batches[:] = [turn.next()]
+                loss = update(batches[0])
+                losses.append(loss.reshape(1))
+                turn.count()
+                if turn.asked_to_end or time.monotonic() >= end:
+                    break
+
+    def _contexts(self) -> tuple[Context, Context]:
+        """Return what Lightning has around a training step, for updates and for losses alone."""
+        precision = self.module.trainer.precision_plugin
+        if type(precision) is Precision:  # which has nothing
+            return nullcontext, nullcontext
+        if self.module.automatic_optimization:
+            return nullcontext, precision.train_step_context
+        return precision.train_step_context, nullcontext
+
+    def _short(self, of_loss: Context) -> Callable[[Any], Tensor]:
+        rule = cast(Rule, self.optimizer)
+        slots = [
+            (p, group) for group in rule.param_groups for p in group["params"] if p.requires_grad
+        ]
+        parameters = [parameter for parameter, _ in slots]
+
+        def short(batch: Any) -> Tensor:
+            with of_loss():
+                loss = self.module.loss(batch)
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            with torch.no_grad():
+                for (parameter, group), gradient in zip(slots, gradients, strict=True):
+                    parameter.grad = gradient
+                    if gradient is not None:
+                        rule.advance(parameter, gradient, group)
+            return loss.detach()
+
+        return short
+
+    def _step(self, of_loss: Context) -> Callable[[Any], Tensor]:
+        step = step_unheard(self.optimizer)
+
+        def update(batch: Any) -> Tensor:
+            with of_loss():
+                loss = self.module.loss(batch)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            step()
+            return loss.detach()
+
+        return update
+
+    def _compiled(self, turn: Turn, updates: int, losses: list[Tensor], batches: list[Any]) -> None:
+        """Make the updates of as many blocks as there are, of whole batches, and have time."""
+        passes = turn.passes
+        if not isinstance(passes, Batches):
+            self.compiles = False
+            rank_zero_warn(
+                "model.compile = true: batches are no tensors: the updates go uncompiled"
+            )
+            return
+        chunk = BLOCK if self.chunk == "auto" else self.chunk
+        self.block = self.block or min(BLOCK, chunk, passes.whole)  # each size compiles anew
+        count = min(updates // self.block, self._blocks())
+        count = passes.ahead(count * self.block) // self.block
+        if count < 1:
+            return
+        rows = turn.moved(passes.stacked(count * self.block))
+        begun = time.monotonic()
+        done = self._blocks_of(rows, count)
+        if done is None:
+            return
+        self.seconds = (time.monotonic() - begun) / count
+        passes.skip(len(done))
+        turn.count_many(len(done))
+        losses.append(done)
+        batches.append(tuple(part[-1] for part in rows))
+
+    def _blocks(self) -> int:
+        """Return how many blocks a turn has at most: as many as are made in its time, or one."""
+        blocks = int(SECONDS / self.seconds) if self.seconds else 1
+        if self.chunk != "auto":
+            blocks = min(blocks, self.chunk // self.block)
+        return max(blocks, 1)
+
+    def _blocks_of(self, rows: tuple[Tensor, ...], count: int) -> Tensor | None:
+        """Return the losses of stacked batches before their updates; None if not compiled."""
+        rule = cast(Rule, self.optimizer)
+        trainable = {name for name, p in self.module.named_parameters() if p.requires_grad}
+        if trainable != self.trainable:
+            first = tuple(part[0] for part in rows)
+            with same_draws():
+                self.moving = self._moved_by(first)
+            self.trainable = trainable
+        if self.compiled is None or not self.compiled.covers(self.moving):
+            self.compiled = CompiledUpdates(self.module, rule, self.moving)
+        parts = (part.reshape(count, self.block, *part.shape[1:]) for part in rows)
+        try:
+            return self.compiled(list(zip(*parts, strict=True)))
+        except CompilationError as error:
+            rank_zero_warn(
+                "The updates were not compiled, and go on uncompiled: "
+                f"{' '.join(str(error).split())[:200]}"
+            )
+            self.compiles = False
+            return None
 
     def _moved_by(self, batch: Batch) -> set[str]:
         """Return the names of the parameters that the loss of a batch depends on."""
@@ -91,90 +229,14 @@ class ChunkDescent:
         gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
         return {name for name, each in zip(named, gradients, strict=True) if each is not None}
 
-    def _short(self) -> Callable[[Batch], Tensor]:
-        rule = cast(Rule, self.optimizer.optimizer)
-        slots = [
-            (p, group) for group in rule.param_groups for p in group["params"] if p.requires_grad
-        ]
-        parameters = [parameter for parameter, _ in slots]
-
-        def short(batch: Batch) -> Tensor:
-            loss = self.module.loss(batch)
-            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-            with torch.no_grad():
-                for (parameter, group), gradient in zip(slots, gradients, strict=True):
-                    if gradient is not None:
-                        rule.advance(parameter, gradient, group)
-            count_updates(self.module.trainer, 1)
-            return loss.detach()
-
-        return short
-
-    def _compiled(self, chunk: Chunk, start: int, stop: int) -> list[Tensor]:
-        """Make the updates of as many blocks as there are from a batch on; return their losses."""
-        whole = len(chunk.tensors[0]) // chunk.size
-        self.block = self.block or min(BLOCK, whole)  # one size for the fit: each compiles anew
-        count = (min(whole, stop) - start) // self.block
-        if count < 1:
-            return []
-        rule = cast(Rule, self.optimizer.optimizer)
-        if self.compiled is None or not self.compiled.covers(self.moving):
-            self.compiled = CompiledUpdates(self.module, rule, self.moving)
-        rows = chunk.rows(start, start + count * self.block).tensors
-        shape = (count, self.block, chunk.size)
-        blocks = zip(*(part.reshape(*shape, *part.shape[1:]) for part in rows), strict=True)
-        try:
-            losses = self.compiled(list(blocks))
-        except CompilationError as error:
-            rank_zero_warn(
-                "The updates were not compiled, and go on uncompiled: "
-                f"{' '.join(str(error).split())[:200]}"
-            )
-            self.compiles = False
-            return []
-        count_updates(self.module.trainer, len(losses))
-        return [losses]
-
 
 def _why_not_compiled(module: Chunkable, optimizer: Optimizer) -> str | None:
     """Return why the updates of a fit cannot be compiled, or None."""
     kind = type(optimizer).__name__
     if not isinstance(optimizer, Rule):
         return f"it is for the rules of descentlab.optimizers, and {kind} is none"
-    if not _steps_as_written(optimizer):
+    if not steps_as_written(optimizer):
         return f"{kind} has a step of its own"
     if not module.descends_as_written():
         return f"{type(module).__name__} has a descend of its own"
     return None
-
-
-def _steps_as_written(optimizer: Optimizer) -> bool:
-    """Return whether an optimizer is a rule, of which no more than the formula is its own."""
-    return isinstance(optimizer, Rule) and all(
-        method_of(optimizer, name) is method_of(Rule, name)
-        for name in ("step", "zero_grad", "advance", "moved")
-    )
-
-
-def _unheard(module: Chunkable, optimizer: Optimizer) -> bool:
-    """Return whether an update is as written: nothing listens, and nothing else happens in it."""
-    trainer = module.trainer
-    attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    listeners: list[tuple[Any, type]] = [(module, LightningModule)]
-    listeners += [(callback, Callback) for callback in attached]
-    return (
-        type(trainer.precision_plugin) in (Precision, DoublePrecision)
-        and type(trainer.strategy) is SingleDeviceStrategy
-        and module.zeroes_gradients
-        and module.descends_as_written()
-        and _steps_as_written(optimizer)
-        and not step_has_listeners(optimizer)
-        and not gradients_have_listeners(p for _, p in module.named_parameters())
-        and not any(_listens(one, base, hook) for one, base in listeners for hook in UPDATE_HOOKS)
-    )
-
-
-def _listens(one: object, base: type, hook: str) -> bool:
-    """Return whether an object does something of its own at a hook."""
-    found = getattr(one, hook)
-    return callable(found) and getattr(found, "__func__", found) is not getattr(base, hook)

@@ -14,8 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric, SumMetric
 
-from ..datamodules import Chunk
-from ..datamodules.processes import batch_rows, check_chunk, check_divides
+from ..datamodules.processes import batch_rows, check_divides
 from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..internals.lightning import (
@@ -27,6 +26,7 @@ from ..internals.lightning import (
     training_loader,
     with_signature,
 )
+from ..internals.many_updates import take_turns
 from ..internals.torch import method_of
 from ..optimizers import GradientDescent
 from ..optimizers.resumed import configured, prefer_configured
@@ -51,8 +51,8 @@ class DescentModule(LeanModule, ABC):
         lr_scheduler: makes the scheduler from the optimizer; stepped at the end of every epoch.
             `ReduceLROnPlateau` watches `loss/val`, or `loss/train` where nothing is held out.
         manual_optimization: whether the update is written out in `descend`.
-        compile: whether the updates of a chunk (see `RegressionData`) are one function, compiled by
-            torch.compile; equal within rounding.
+        compile: whether many updates at a time are one function, compiled by torch.compile, where
+            a rule of `descentlab.optimizers` makes them; equal within rounding.
     """
 
     #: how the losses of several batches make the loss of a set
@@ -73,7 +73,6 @@ class DescentModule(LeanModule, ABC):
     ) -> None:
         super().__init__()
         self.compiles = compile
-        self._descend_chunk: ChunkDescent | None = None
         self.automatic_optimization = not manual_optimization
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
@@ -102,23 +101,18 @@ class DescentModule(LeanModule, ABC):
         return None
 
     @with_signature
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor | dict[str, Tensor]:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of the batch; under manual optimization make the update too.
 
-        For a chunk of batches one update is made for each, and all their `losses` are returned.
         Under several processes it is the loss of the whole batch, see `of_all_processes`.
+        Where nothing looks at single updates, many are made without it: see `ChunkDescent`.
         """
-        if isinstance(batch, Chunk):
-            self._descend_chunk = self._descend_chunk or ChunkDescent(self)
-            losses = self._descend_chunk(batch)
-            self._step_schedulers()
-            return {"loss": losses[-1], "losses": losses}
         loss = self.loss(batch)
         if self.trainer.world_size > 1:
             loss = of_all_processes(loss, batch, self.reduction)
         if not self.automatic_optimization:
             self.descend(loss)
-            self._step_schedulers()
+            self.step_schedulers()
         return loss
 
     def descend(self, loss: Tensor) -> None:
@@ -136,7 +130,7 @@ class DescentModule(LeanModule, ABC):
             for name in ("descend", "manual_backward", "backward", "optimizers")
         )
 
-    def _step_schedulers(self) -> None:
+    def step_schedulers(self) -> None:
         """Step the schedulers at an epoch's end, which Lightning does in automatic runs alone."""
         if self.trainer.is_last_batch:
             for scheduler in self._schedulers():
@@ -157,43 +151,30 @@ class DescentModule(LeanModule, ABC):
         """Forget the optimizer of an earlier fit.
 
         Raises:
-            UsageError: if updates are to be compiled, and batches come one by one; if the scheduler
+            UsageError: if updates are to be compiled, and made one by one; if the scheduler
             watches what is never measured; if gradients are to be accumulated that cannot be.
         """
         super().on_fit_start()
-        self._descend_chunk = None
         self._validated, self._last_watched = False, None
         self._check_plateau()
         self._check_accumulation()
-        world = self.trainer.world_size
-        self.check_chunk(getattr(self.trainer.datamodule, "chunk", 1), world)  # type: ignore[attr-defined]
+        chunk: Any = getattr(self.trainer.datamodule, "chunk", "auto")  # type: ignore[attr-defined]
+        self.check_chunk(chunk)
         if divides_loaders(self.trainer):
-            check_divides(training_loader(self.trainer), world)
+            check_divides(training_loader(self.trainer), self.trainer.world_size)
+        if chunk != 1:
+            take_turns(self.trainer, ChunkDescent(self, DescentModule, chunk))
 
-    def check_chunk(self, chunk: int, processes: int) -> None:
-        """Refuse chunks, or their compilation, where they cannot be.
+    def check_chunk(self, chunk: int | Literal["auto"]) -> None:
+        """Refuse to compile where updates are to be made one by one.
 
         Raises:
-            UsageError: saying what to add.
+            UsageError: saying what to leave out.
         """
-        check_chunk(chunk, processes)
         if self.compiles and chunk == 1:
             raise UsageError(
-                "model.compile = true compiles the updates of a chunk, and data.chunk is 1: add "
-                "--data.chunk 100 --model.manual_optimization true"
-            )
-        if chunk > 1 and self.automatic_optimization:
-            raise UsageError(
-                f"data.chunk = {chunk} is above 1, which automatic optimization cannot do: "
-                "add --model.manual_optimization true"
-            )
-        if chunk > 1 and method_of(self, "training_step") is not method_of(
-            DescentModule, "training_step"
-        ):
-            raise UsageError(
-                f"data.chunk = {chunk} is above 1, and {type(self).__name__} has a training_step "
-                "of its own, which takes one batch: leave data.chunk out, or change descend or "
-                "loss in its place"
+                "model.compile = true compiles many updates at once, and data.chunk is 1: leave "
+                "data.chunk out"
             )
 
     def on_train_epoch_end(self) -> None:

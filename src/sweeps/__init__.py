@@ -1,6 +1,6 @@
 """A whole grid of hyperparameters and seeds, trained at once: members, their losses, their data."""
 
-from .data import SeedData, batches_in, members_that_fit, seeded
+from .data import SeedData, members_that_fit, seeded
 from .descent import GroupDescent, least_finite
 from .evaluation import MemberEvaluation
 from .losses import MemberLosses, stack_seeds
@@ -25,7 +25,6 @@ __all__ = [
     "Store",
     "Sweep",
     "SweepResults",
-    "batches_in",
     "check_grid",
     "least_finite",
     "leave_members_alone",

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities import move_data_to_device
 
-from ..datamodules import Chunk, ResumableData, ResumableLoader
+from ..datamodules import ResumableData, ResumableLoader
 from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..internals.lightning import same_draws
@@ -158,16 +158,11 @@ def _copy(data: ResumableData, seed: int) -> ResumableData:
     return copied
 
 
-def batches_in(batch: Any) -> list[Any]:
-    """Return the batches of a chunk, or the batch itself."""
-    return list(batch.batches()) if isinstance(batch, Chunk) else [batch]
-
-
 def first_batches(data: ResumableData, seeds: Sequence[int]) -> list[Any]:
     """Return the first training batch of each seed, where the data are made."""
     found = SeedData(data, seeds, torch.device("cpu"))
     found.start(0, 0)
-    return [batches_in(each)[0] for each in found.next()]
+    return found.next()
 
 
 def members_that_fit(module: DescentModule, batch: Any | None, device: torch.device) -> int:

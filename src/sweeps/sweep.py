@@ -22,7 +22,6 @@ from ..runs.folder import Run
 from .checks import SEEDS_TRIED, check_members, check_module, check_precision
 from .data import (
     SeedData,
-    batches_in,
     drawn,
     first_batches,
     members_that_fit,
@@ -198,11 +197,11 @@ class Sweep(LeanModule):
     # --- training
 
     @with_signature  # Lightning asks for it at every update: to work it out anew costs 20 µs
-    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
-        """Update all members with the batch of their seed, or with each batch of a chunk.
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Update all members with the batch of their seed.
 
         Returns:
-            The least loss of the members before each update, `losses`, and the last of these.
+            The least loss of the members before the update.
         """
         if batch_idx == 0:
             self._next_epoch()
@@ -215,17 +214,12 @@ class Sweep(LeanModule):
             data = self._data()
             if batch_idx == 0 or not data.started:
                 data.start(self.descent.epoch, batch_idx)
-            of_seeds = zip(*map(batches_in, data.next()), strict=True)
-            batches = [stack_seeds(parts) for parts in of_seeds]
+            mine, dims = stack_seeds(data.next())
         else:
-            batches = [(each, None) for each in batches_in(batch)]
-        most = self.trainer.max_steps
-        left = most - self.global_step if most >= 0 else None
+            mine, dims = batch, None
         step = cast(LightningOptimizer, self.optimizers()).step
-        zero = self.module.zeroes_gradients
-        least = [self.descent.update(each, dims, step, zero) for each, dims in batches[:left]]
-        of_all = least_of_all(torch.stack(least))
-        return {"loss": of_all[-1], "losses": of_all}
+        least = self.descent.update(mine, dims, step, self.module.zeroes_gradients)
+        return least_of_all(least.reshape(1))[0]
 
     def _next_epoch(self) -> None:
         if self.finished and self.number + 1 < len(self.groups):

@@ -188,8 +188,8 @@ def test_a_right_config_is_not_refused(command, tmp_path):
             "ChainedScheduler cannot be configured here",
         ),
         (("--model.optimizer", "null"), "model.optimizer: null: leave it out, or name a class"),
-        (("--data.chunk", "10"), "add --model.manual_optimization true"),
-        (("--model.compile", "true"), "data.chunk is 1: add --data.chunk 100"),
+        (("--data.chunk", "0"), "chunk = 0 is below 1: give 1 or more, or auto"),
+        (("--model.compile", "true", "--data.chunk", "1"), "data.chunk is 1: leave data.chunk out"),
     ],
 )
 def test_what_would_not_do_what_was_meant_is_refused_before_a_folder_is_made(refused, words, says):

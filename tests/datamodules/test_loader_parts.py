@@ -1,32 +1,52 @@
-"""Parts of an epoch: chunks of batches, and what is left of one that was stopped."""
+"""Parts of an epoch: many batches at once, and what is left of one that was stopped."""
 
-import math
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descentlab.datamodules import Chunk, RegressionData, TensorLoader
+from descentlab.datamodules import RegressionData, TensorLoader, tensor_loader
 
 SMALL = st.integers(1, 9)
 
 
-@given(rows=SMALL, size=SMALL, start=st.integers(0, 3), more=st.integers(0, 3))
-def test_a_chunk_is_its_batches(rows, size, start, more):
-    x, y = torch.randn(rows, 2), torch.randn(rows)
-    chunk = Chunk((x, y), size)
-    batches = chunk.batches()
-    assert chunk.updates == len(batches) == math.ceil(rows / size)
-    for number, (some_x, some_y) in enumerate(batches):
-        assert torch.equal(some_x, x[number * size : (number + 1) * size])
-        assert torch.equal(some_y, y[number * size : (number + 1) * size])
-    part = chunk.rows(start, start + more)
-    assert part.size == size
-    expected = batches[start : start + more]
-    assert len(part.batches()) == part.updates == len(expected)
-    for found, batch in zip(part.batches(), expected, strict=True):
-        assert all(map(torch.equal, found, batch))
+@pytest.mark.parametrize("at_once", [1, 4, 2**16])
+@given(
+    rows=SMALL, size=SMALL, shuffle=st.booleans(), start=st.integers(0, 3), takes=st.lists(SMALL)
+)
+def test_batches_taken_at_once_are_the_batches_one_by_one(
+    at_once, rows, size, shuffle, start, takes
+):
+    x, y = torch.arange(6 * rows).view(-1, 2), torch.arange(3 * rows)
+
+    def loader():
+        made = TensorLoader(x, y, batch_size=size, shuffle=shuffle, seed=5)
+        position = min(start, len(made) - 1)
+        made.load_state_dict({**made.state_dict(), "position": position})
+        return made
+
+    with mock.patch.object(tensor_loader, "ROWS_AT_ONCE", at_once):
+        expected = list(loader())
+        part = loader()
+        position = min(start, len(part) - 1)
+        batches, found = iter(part), []
+        for number, take in enumerate(takes):
+            if number % 2:  # one by one in between
+                found += [batch for _, batch in zip(range(take), batches, strict=False)]
+                continue
+            ahead = batches.ahead(take)
+            whole = sum(len(each[0]) == size for each in expected[len(found) :])
+            assert ahead == min(take, whole)
+            if ahead:
+                found += list(zip(*batches.stacked(ahead), strict=True))
+                batches.skip(ahead)
+                assert part.handed == position + len(found)
+        found += list(batches)
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert all(map(torch.equal, one, other))
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

@@ -130,6 +130,11 @@ CASES = {
         line(3, 10, (0.8, 0.1, 0.1)),
         {},
     ),
+    "chunk": lambda: (
+        LinearRegression(None, momentum, manual_optimization=True),
+        RegressionData("line", line=Line(size=23), batch_size=5, chunk=2),
+        {},
+    ),
     "sum": lambda: (TwoLayerNet(3, 4, 2, adam, every_epoch), RandomBatch(7, 3, 2), {}),
     "sum_by_hand": lambda: (
         TwoLayerNet(3, 4, 2, adam, manual_optimization=True),
@@ -144,11 +149,6 @@ CASES = {
 REFUSED = {
     "rows": lambda: (OwnData(23), None, {}),
     "validation_rows": lambda: (OwnData(24, 5), None, {}),
-    "chunk": lambda: (
-        LinearRegression(None, momentum, manual_optimization=True),
-        RegressionData("line", line=Line(size=23), chunk=2),
-        {},
-    ),
 }
 
 

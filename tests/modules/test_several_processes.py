@@ -84,7 +84,6 @@ def test_another_global_batch_is_refused(found, world):
     [
         ("rows", "a DataLoader of 23 rows does not divide among 2 processes"),
         ("validation_rows", "a DataLoader of 5 rows does not divide among 2 processes"),
-        ("chunk", "data.chunk = 2 is above 1, and 2 processes exchange gradients"),
     ],
 )
 def test_what_would_be_wrong_is_refused_by_all(found, name, message):
