@@ -103,7 +103,8 @@ def untouched() -> Iterator[None]:
         finally:
             torch.set_default_dtype(dtype)
             torch.use_deterministic_algorithms(strict, warn_only=warns)
-            torch.backends.cudnn.benchmark = benchmark
+            if torch.backends.cudnn.benchmark != benchmark:  # frozen, it is the same
+                torch.backends.cudnn.benchmark = benchmark
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
             for name in os.environ.keys() - environment.keys():

@@ -17,6 +17,9 @@ common_optimizers = pytest.importorskip(
 
 from descentlab.optimizers import Adam, GradientDescent, Momentum  # noqa: E402
 
+# torch's helpers freeze its global flags as they load, which tests of other files set
+torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
+
 INFOS = {info.optim_cls: info for info in common_optimizers.optim_db}
 PAIRS = [(GradientDescent, torch.optim.SGD), (Momentum, torch.optim.SGD), (Adam, torch.optim.Adam)]
 NAMES = {GradientDescent: {"lr"}, Momentum: {"lr", "momentum"}, Adam: {"lr", "betas", "eps"}}
