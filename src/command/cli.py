@@ -29,7 +29,7 @@ from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
 from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
 from .messages import class_choices
 from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
-from .parser import Parser, class_defaults, without_enums
+from .parser import Parser, class_defaults, refuse_long_numbers, without_enums
 from .together import has_lost_another, join
 from .words import expand, in_one_line, resumes_alone
 
@@ -77,6 +77,7 @@ class DescentCLI(LightningCLI):
         with class_defaults(), naming_config_of_run(args, self.configs):
             self.config = without_enums(parser.parse_args(args))
         config = self.config[self.config["subcommand"]]
+        refuse_long_numbers(config)
         if config.get("trainer") is None:
             raise UsageError("trainer: null: leave it out, or give its settings")
         if (path := config.get("ckpt_path")) is not None and "://" in path:

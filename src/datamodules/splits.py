@@ -43,14 +43,16 @@ def split_rows(
     Args:
         rows: the number of rows, N, at least 10.
         split: the fractions (a, b, c) for training, validation and test.
-        random_state: scikit-learn's seed, both times.
+        random_state: scikit-learn's seed, both times, at least 0, below 2³².
 
     Returns:
         `train`, `val` and `test`: row numbers in the order drawn, int64.
 
     Raises:
-        UsageError: there are fewer than 10 rows, or a set would be empty.
+        UsageError: there are fewer than 10 rows, a set would be empty, or the seed is none.
     """
+    if not 0 <= random_state < 2**32:
+        raise UsageError(f"random_state = {random_state} is no seed: give 0 to {2**32 - 1}")
     if rows < LEAST_ROWS:
         raise UsageError(
             f"{rows} rows are too few to split: give at least {LEAST_ROWS}, or split null"

@@ -86,6 +86,14 @@ def mistaken(command, here):
         (("--trainer.enable_checkpointing", "false"), "false: give --best_parameters null"),
         (("--trainer.barebones", "true"), "trainer: `Trainer(barebones=True, logger=…)`"),
         (("--trainer.max_time", "00:00:00:00"), "nothing is left to train: trainer.max_time is u"),
+        (("--data.random_state=-1",), "random_state = -1 is no seed: give 0 to 4294967295"),
+        (("--data.random_state", str(2**32)), "4294967296 is no seed: give 0 to 4294967295"),
+        (("--data.batch_size", str(2**63)), f"--data.batch_size {2**63}: a whole number of more"),
+        (("--data.line.seed", str(-(2**63) - 1)), "--data.line.seed -9223372036854775809: a who"),
+        (
+            ("--trainer.max_steps", str(10**30)),
+            "--trainer.max_steps 1000000000000000000000000000000: a",
+        ),
         (("--trainer.gpus", "1"), "give --trainer.accelerator gpu --trainer.devices N"),
         (("--lr", "0.1"), "--lr 0.1: there is no such flag: give --model.optimizer.lr"),
         (
