@@ -46,7 +46,7 @@ type: $(READY)  ## check types
 	@$(BIN)/mypy
 
 tensorboard: $(READY)  ## show all runs in TensorBoard, on http://localhost:6006
-	@$(BIN)/tensorboard --logdir logs
+	@$(BIN)/descentlab tensorboard
 
 clean:  ## remove what the project made: .venv, runs, reports, caches
 	rm -rf .venv logs reports/handouts* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

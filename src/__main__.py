@@ -5,8 +5,18 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
+
+#: commands that are no LightningCLI's, and where each is
+OF_THEIR_OWN = {
+    "reproduce": ".handouts.command_line",
+    "verify": ".verify.command_line",
+    "runs": ".comparison.listing",
+    "tensorboard": ".comparison.tensorboard",
+    "compare": ".comparison.compare",
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -23,22 +33,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
-    if words[:1] == ["reproduce"]:
+    if words and words[0] in OF_THEIR_OWN:
         with _leaving_at_once():
-            from .handouts.command_line import main as reproduce
-        return reproduce(words[1:])
-    if words[:1] == ["verify"]:
-        with _leaving_at_once():
-            from .verify.command_line import main as verify
-        return verify(words[1:])
-    if words[:1] == ["runs"]:
-        from .comparison.listing import main as runs
-
-        return runs(words[1:])
-    if words[:1] == ["compare"]:
-        with _leaving_at_once():
-            from .comparison.compare import main as compare
-        return compare(words[1:])
+            module = import_module(OF_THEIR_OWN[words[0]], __package__)
+        status: int = module.main(words[1:])
+        return status
     with _leaving_at_once():
         from .command.imports import never_from, run_folders
     with never_from(run_folders(words)):

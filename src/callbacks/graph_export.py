@@ -105,7 +105,7 @@ class GraphExport(Instrument):
             png = to_png(svg)
             write_whole(self._folder / "loss.png", png)
             image = imread(io.BytesIO(png), format="png")[:, :, :3]
-            show_image(trainer, "graph/loss", image, trainer.global_step)
+            show_image(trainer, "picture/graph", image, trainer.global_step)
         except GraphSizeError as error:
             rank_zero_info(f"{error} It is {self._folder / 'loss.dot'}.")
         except Exception as error:  # a picture is never worth a run

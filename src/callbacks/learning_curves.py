@@ -192,4 +192,4 @@ def _rows_of_a_short_batch(trainer: Trainer, updates: int) -> int:
 
 def _keep(trainer: Trainer, figure: Figure, path: Path) -> None:
     """Write a figure into the run's folder and into TensorBoard, where there is one."""
-    show_image(trainer, f"figure/{path.name}", save_figure(figure, path), trainer.global_step)
+    show_image(trainer, f"picture/{path.name}", save_figure(figure, path), trainer.global_step)

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from ..runs.files import write_whole
 from ..runs.folder import Run, device_name, parameter_values, run_to_write
+from ..runs.hyperparameters import flat
 from .accelerator_timer import AcceleratorTimer
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
@@ -123,7 +124,9 @@ class Summary(Instrument):
         best = report["least"]["val"] or report["least"]["train"]
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and best and pl_module.hparams:
-                logger.log_hyperparams(dict(pl_module.hparams), {"best/loss": best["loss"]})
+                settings = {**pl_module.hparams, "batch_size": _batch_size(trainer)}
+                given = flat({**settings, "seed": report["seed"]})
+                logger.log_hyperparams(given, {"loss/best": best["loss"]})
         if not self.silent:
             print(self.table(trainer, report, run.folder))
         self._seconds_before, self._start = self._seconds(), 0.0
@@ -181,6 +184,10 @@ class Summary(Instrument):
         if start is None or self.least[name]["loss"] <= start:
             return ""
         return f", worse than at the start ({start:.6g})"
+
+
+def _batch_size(trainer: Trainer) -> Any:
+    return getattr(getattr(trainer, "datamodule", None), "batch_size", None)
 
 
 def _short(value: Any) -> str:

@@ -99,7 +99,7 @@ class PictureOfWholeSets(Instrument):
             figure = self.figure(trainer, pl_module)
             if figure is not None:
                 image = save_figure(figure, folder / self.picture)
-                show_image(trainer, f"figure/{self.picture}", image, trainer.global_step)
+                show_image(trainer, f"picture/{self.picture}", image, trainer.global_step)
         except FloatingPointError as error:
             rank_zero_info(f"The {self.picture} was not drawn: {error}")
         except Exception as error:  # a picture is never worth a run

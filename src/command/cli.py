@@ -365,7 +365,8 @@ Start with `descentlab fit --config linear_regression/split.yaml`; `descentlab c
 shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version.
 `descentlab reproduce FILE` holds the printed figures of a course to their digits.
 `descentlab verify OPTIMIZER --against REFERENCE` holds an optimizer against another.
-`descentlab runs` lists runs, and `descentlab compare RUN RUN` puts them side by side.
+`descentlab runs` lists runs, and `descentlab compare RUN RUN` puts them side by side;
+`descentlab tensorboard` shows them in TensorBoard.
 With `--traceback` a command that fails shows where in the code."""
 ABOUT = {
     "fit": "Train a model; everything that is found goes into the folder of a run.",

@@ -1,8 +1,10 @@
 """Tables from CSV and Parquet files, read by pandas."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from .csv_layout import SEPARATORS, CsvFlags, Layout, is_number, lay_out, split_
 
 #: lines that the layout is decided from
 SAMPLE = 1000
+#: up to which each whole number is one of float64
+_EXACT = 2**53
 _UNCLOSED = "close its quotes, or leave such a value out"
 
 
@@ -54,10 +58,29 @@ class Table:
         """
         every = range(len(self.names))
         places = list(every) if names is None else [self.place(name) for name in names]
-        for place in places:
+        for place in self._doubtful(places):
             self._refuse_texts(place)
         values = self.frame.iloc[:, places].to_numpy(dtype=np.float64)
         return torch.from_numpy(np.array(values, order="C"))
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(self.names)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def _doubtful(self, places: Sequence[int]) -> list[int]:
+        """Return the columns that are not, as one sees at once, of numbers that float64 holds."""
+        chosen = self.frame.iloc[:, list(places)].set_axis(range(len(places)), axis="columns")
+        kinds = [kind.kind if isinstance(kind, np.dtype) else "" for kind in chosen.dtypes]
+        real = chosen.loc[:, [kind in list("fiub") for kind in kinds]]
+        whole = real.loc[:, [kind.kind in "iu" for kind in real.dtypes]]
+        large = (whole.max() > _EXACT) | (whole.min() < -_EXACT)
+        wrong = {*large.index[large], *real.columns[real.isna().any()]}
+        wrong |= {*chosen.columns} - {*real.columns}
+        return [places[number] for number in sorted(wrong)]
 
     def place(self, name: str) -> int:
         """Return the number of a column.
@@ -65,8 +88,8 @@ class Table:
         Raises:
             UsageError: there is no such column, or there are several.
         """
-        if self.names.count(name) == 1:
-            return self.names.index(name)
+        if self._counts[name] == 1:
+            return self._places[name]
         there = "is there several times" if name in self.names else "is not there"
         raise UsageError(
             f"{self.path}: the column {name} {there}: it has {', '.join(self.names[:20])}"

@@ -154,4 +154,4 @@ class Derivatives(LightningModule):
         """Keep the figure in the run's folder and in TensorBoard, where there is one."""
         panels = {name: part.tolist() for name, part in zip(NAMES, found, strict=False)}
         figure = derivative_figure(self.objective.name, points.tolist(), panels)
-        show_image(self.trainer, f"figure/{path.name}", save_figure(figure, path), 0)
+        show_image(self.trainer, f"picture/{path.name}", save_figure(figure, path), 0)

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from .files import replacing
 
 #: what is written when a run ends, and again when it has gone on to another end
-_OF_THE_END = ("best/loss", "_hparams_/")
+_OF_THE_END = ("loss/best", "_hparams_/")
 _HEAD, _FOOT = 12, 4  # bytes of a record before and after its event: length and checksums
 
 

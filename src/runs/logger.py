@@ -16,6 +16,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams
 
 from ..errors import UsageError
 from ..internals.tensorboard import write_records
@@ -231,13 +232,19 @@ class RunLogger(TensorBoardLogger):
             self.save()
 
     @rank_zero_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Write hyperparameters and what they led to for HParams, and no row of the table."""
-        table, self._table = self._table, None
-        try:
-            super().log_hyperparams(*args, **kwargs)
-        finally:
-            self._table = table
+    def log_hyperparams(  # type: ignore[override]  # another name is of no use here
+        self, params: dict[str, Any], metrics: dict[str, float] | None = None
+    ) -> None:
+        """Write hyperparameters and what they led to for HParams, and no row of the table.
+
+        TensorBoard's description of an experiment is left out: it takes that of one run, whose
+        hyperparameters are then the only ones it shows of any run.
+        """
+        if metrics:
+            super().log_metrics(metrics)
+            _, *session = hparams(params, metrics)  # type: ignore[no-untyped-call]  # torch has no types
+            for summary in session:
+                self.experiment.file_writer.add_summary(summary)
 
     @rank_zero_only
     def log_series(self, tag: str, values: Sequence[float], first_step: int) -> None:

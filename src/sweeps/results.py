@@ -28,6 +28,9 @@ from .heat_map import best_loss_figure
 from .record import WORSE, ranked, rows_of
 from .sweep import Sweep
 
+#: what HParams has of a member
+METRICS = {"best_loss": "loss/best", "last_train": "loss/train", "last_val": "loss/val"}
+
 
 class SweepResults(Instrument):
     """Write `sweep.csv`, `summary.json`, `report.html`, figures, HParams; print a table.
@@ -35,7 +38,7 @@ class SweepResults(Instrument):
     Written at the end, and by an exception or a signal too: `sweep.csv` has a row for each member
     (see `descentlab.sweeps.rows_of`), `figures/sweep_curves_NAME` the learning curves coloured by
     each swept value, `figures/sweep_best` the best loss over two swept values, and
-    `members/NUMBER` a TensorBoard run for each member, which is its row of HParams.
+    `members/NUMBER.hparams` each member's row of HParams, for `descentlab tensorboard RUN`.
 
     Attributes:
         silent: whether nothing is printed.
@@ -144,7 +147,7 @@ class SweepResults(Instrument):
             figures["sweep_best"] = best_loss_figure(rows, names[0], names[1])
         for label, figure in figures.items():
             image = save_figure(figure, run.figures / label)
-            show_image(trainer, f"figure/{label}", image, trainer.global_step)
+            show_image(trainer, f"picture/{label}", image, trainer.global_step)
 
 
 def _count(rows: Sequence[Mapping[str, Any]], status: str) -> int:
@@ -185,27 +188,25 @@ def _above_start(row: Mapping[str, Any], name: str) -> bool:
 
 
 def _hparams(run: Run, names: Sequence[str], row: Mapping[str, Any]) -> None:
-    """Write a member's row of HParams: an event file in a folder of its own."""
+    """Write a member's row of HParams: an event file, which `descentlab tensorboard` shows.
+
+    It is not named as TensorBoard's are: of more than 40 runs TensorBoard shows none at first. Nor
+    does it hold the time: two sweeps that are alike have files that are.
+    """
     metrics = {
-        f"sweep/{name}": float(row[name])
-        for name in ("best_loss", "last_train", "last_val")
+        tag: float(row[name])
+        for name, tag in METRICS.items()
         if row.get(name) is not None and math.isfinite(row[name]) and not _above_start(row, name)
     }
     values = {name: row[name] for name in (*names, "seed")} | {"status": row["status"]}
-    folder = run.folder / "members" / f"{row['member']:05}"
+    folder = run.folder / "members"
     folder.mkdir(parents=True, exist_ok=True)
-    now = time.time()
-    summaries = [*hparams(values, metrics)]  # type: ignore[no-untyped-call]  # torch has no types
+    summaries = [*hparams(values, metrics)[1:]]  # type: ignore[no-untyped-call]  # torch has no types
     summaries += [scalar(tag, x) for tag, x in metrics.items()]  # type: ignore[no-untyped-call]
-    earlier = list(folder.iterdir())  # of a run that goes on in its own folder
-    file_of_now = folder / f"events.out.tfevents.{int(now)}.hparams"
-    with replacing(file_of_now, "wb") as file:
+    with replacing(folder / f"{row['member']:05}.hparams", "wb") as file:
         writer = RecordWriter(file)
         for event in (
-            Event(wall_time=now, file_version="brain.Event:2"),
-            *(Event(wall_time=now, step=0, summary=summary) for summary in summaries),
+            Event(file_version="brain.Event:2"),
+            *(Event(step=0, summary=summary) for summary in summaries),
         ):
             writer.write(event.SerializeToString())
-    for path in earlier:
-        if path != file_of_now:
-            path.unlink()

@@ -226,8 +226,8 @@ def test_tensorboard_has_the_picture(tmp_path):
         Foreign(), Batches()
     )
     events = EventAccumulator(logger.log_dir).Reload()
-    assert events.Tags()["images"] == ["graph/loss"]
-    (image,) = events.Images("graph/loss")
+    assert events.Tags()["images"] == ["picture/graph"]
+    (image,) = events.Images("picture/graph")
     assert min(image.width, image.height) > 300
     assert written(logger.log_dir) == FILES
 

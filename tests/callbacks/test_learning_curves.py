@@ -231,7 +231,7 @@ def test_tensorboard_has_the_figures(tmp_path):
     logger = TensorBoardLogger(tmp_path, name="run", version=0)
     fit(tmp_path, LearningCurves(), BatchLoss(), logger=logger, log_every_n_steps=1)
     events = EventAccumulator(logger.log_dir).Reload()
-    assert sorted(events.Tags()["images"]) == ["figure/batch_losses", "figure/epoch_losses"]
+    assert sorted(events.Tags()["images"]) == ["picture/batch_losses", "picture/epoch_losses"]
     for tag in events.Tags()["images"]:
         (image,) = events.Images(tag)
         assert (image.width, image.height, image.step) == (800, 500, 15)

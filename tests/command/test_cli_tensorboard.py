@@ -29,10 +29,10 @@ def scalars(events, tag):
 
 def test_the_tags_are_these(events):
     assert set(events.Tags()["scalars"]) == {
-        *("loss/train", "loss/val", "loss/batch", "mse/val", "r2/val", "best/loss"),
+        *("loss/train", "loss/val", "loss/batch", "mse/val", "r2/val", "loss/best"),
     }
     assert set(events.Tags()["images"]) == {
-        *("figure/batch_losses", "figure/epoch_losses", "figure/fit", "graph/loss"),
+        *("picture/batch_losses", "picture/epoch_losses", "picture/fit", "picture/graph"),
     }
 
 
@@ -66,14 +66,15 @@ def test_both_losses_are_in_one_chart(events):
 def test_hyperparameters_come_with_the_real_best_loss(events, run):
     summary = json.loads((run / "summary.json").read_text())
     best = summary["least"]["val"]["loss"]
-    assert [value for _, value in scalars(events, "best/loss")] == pytest.approx([best])
+    assert [value for _, value in scalars(events, "loss/best")] == pytest.approx([best])
     assert "hp_metric" not in events.Tags()["scalars"]  # Lightning's -1
     raw = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     info = plugin_data_pb2.HParamsPluginData.FromString(raw).session_start_info
-    assert "manual_optimization" in info.hparams
-    raw = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
-    experiment = plugin_data_pb2.HParamsPluginData.FromString(raw).experiment
-    assert [each.name.tag for each in experiment.metric_infos] == ["best/loss"]
+    given = {name: value.string_value or value.number_value for name, value in info.hparams.items()}
+    expected = {"optimizer": "GradientDescent", "lr": 0.01, "batch_size": 32, "seed": 42}
+    assert given == expected
+    # of the runs that TensorBoard shows it would take one's description for all
+    assert "_hparams_/experiment" not in events.summary_metadata
 
 
 def test_the_resolved_configuration_is_there_as_text(events, run):

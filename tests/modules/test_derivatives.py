@@ -129,7 +129,7 @@ def test_the_figure_is_kept_for_numbers_only(tables, folder):
     (svg,) = (folder / "derivatives/sigmoid.yaml").rglob("derivatives.svg")
     assert svg.parent.name == "figures"
     events = EventAccumulator(str(svg.parents[1])).Reload()
-    assert events.Tags()["images"] == ["figure/derivatives"]
+    assert events.Tags()["images"] == ["picture/derivatives"]
 
 
 @pytest.mark.parametrize("config", CONFIGS)

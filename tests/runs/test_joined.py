@@ -65,7 +65,7 @@ def events(tmp_path):
         writer.add_scalar("mean", 1, 4, walltime=105.5)  # of the epoch, after its checkpoint
         for step in range(5, 10):
             writer.add_scalar("loss", step, step, walltime=101.0 + step)
-        writer.add_scalar("best/loss", 1, 0, walltime=120.0)
+        writer.add_scalar("loss/best", 1, 0, walltime=120.0)
     (path,) = tmp_path.iterdir()
     return path
 
@@ -88,7 +88,7 @@ def test_a_record_that_is_not_whole_goes(events, lost):
     events.write_bytes(events.read_bytes()[:-lost])
     LoggedBefore(step=99, time=time.time(), rows=0).cut_events(events)
     assert steps(events.parent)["loss"] == list(range(10))
-    assert "best/loss" not in steps(events.parent)
+    assert "loss/best" not in steps(events.parent)
 
 
 @pytest.mark.parametrize(

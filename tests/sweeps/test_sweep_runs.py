@@ -56,15 +56,23 @@ def test_a_sweep_leaves_a_row_for_each_member(run, tmp_path):
             assert (tmp_path / RUN / "figures" / f"{name}.{suffix}").stat().st_size > 1000
 
 
+def shown_by_tensorboard(file):
+    """Read a member's file under a name that TensorBoard takes for one of its own."""
+    link = file.with_name(f"events.out.tfevents.{file.stem}")
+    link.symlink_to(file)
+    events = EventAccumulator(str(link)).Reload()
+    link.unlink()
+    return events
+
+
 def test_each_member_is_a_row_of_hparams(run, tmp_path):
     run(*SWEEP, "--model.grid", "{lr: [0.01, 0.1]}")
     rows = table(f"{RUN}/sweep.csv")
-    folders = sorted((tmp_path / RUN / "members").iterdir())
-    assert [folder.name for folder in folders] == ["00000", "00001"]
-    for folder, row in zip(folders, rows, strict=True):
-        events = EventAccumulator(str(folder))
-        events.Reload()
-        (best,) = events.Scalars("sweep/best_loss")
+    files = sorted((tmp_path / RUN / "members").iterdir())
+    assert [file.name for file in files] == ["00000.hparams", "00001.hparams"]
+    for file, row in zip(files, rows, strict=True):
+        events = shown_by_tensorboard(file)
+        (best,) = events.Scalars("loss/best")
         assert best.value == pytest.approx(float(row["best_loss"]), rel=FLOAT32)
         assert "_hparams_/session_start_info" in events.summary_metadata
 
@@ -83,12 +91,11 @@ def test_a_member_that_ends_above_its_start_is_worse_and_no_metric_of_it_is_huge
     assert "1 diverged, 1 ended worse than start" in out
     shown = []
     for number in range(3):
-        events = EventAccumulator(str(folder / "members" / f"{number:05}"))
-        events.Reload()
+        events = shown_by_tensorboard(folder / "members" / f"{number:05}.hparams")
         shown.append({tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]})
-    assert shown[0].keys() == {f"sweep/{name}" for name in ("best_loss", "last_train", "last_val")}
+    assert shown[0].keys() == {f"loss/{name}" for name in ("best", "train", "val")}
     assert all(value <= 1.1 * max(start) for values in shown for value in values.values())
-    assert "sweep/last_train" not in shown[1]
+    assert "loss/train" not in shown[1]
 
 
 def test_a_test_of_a_run_has_what_each_members_own_run_has(run, tmp_path):
