@@ -55,7 +55,8 @@ def check_kept(kept: Mapping[str, Any]) -> None:
         "split": list | None,
         "random_state": int,
     }
-    if isinstance(known, Mapping) and all(isinstance(known.get(k), kinds[k]) for k in kinds):
+    known = known if isinstance(known, Mapping) and known.keys() >= kinds.keys() else {}
+    if known and all(isinstance(known[key], kind) for key, kind in kinds.items()):
         sets = {name: rows for name, rows in kept.items() if name != "data"}
         names = {"train"} if known["split"] is None else {"train", "val", "test"}
         if not sets or (sets.keys() == names and _share(list(sets.values()), known["rows"])):

@@ -56,8 +56,9 @@ class RunLogger(TensorBoardLogger):
         self, save_dir: str = "logs", name: str | None = None, version: int | str | None = None
     ) -> None:
         name = name or "run"
-        if "://" in str(save_dir):
-            raise UsageError(f"save_dir = {save_dir} is an address: give a folder of this machine")
+        for key, part in (("save_dir", save_dir), ("name", name), ("version", version)):
+            if "://" in str(part):
+                raise UsageError(f"{key} = {part} is an address: give a folder of this machine")
         for key, part in (("name", name), ("version", str(version))):
             if Path(part).is_absolute() or ".." in Path(part).parts:
                 raise UsageError(f"{key} = {part} is outside save_dir = {save_dir}: give a name")

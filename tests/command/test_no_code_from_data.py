@@ -216,6 +216,7 @@ def test_a_run_goes_on_from_a_folder_whose_name_begins_with_http(command, here):
         (("--trainer.logger.version", "/tmp/x"), "version = /tmp/x is outside save_dir"),
         (("--trainer.logger.name", "../x"), "name = ../x is outside save_dir"),
         (("--trainer.logger.save_dir", "https://example.org"), "is an address: give a folder"),
+        (("--trainer.logger.version", "http://x/y"), "version = http://x/y is an address: give a"),
     ],
 )
 def test_a_run_is_inside_its_save_dir(refused, words, says):

@@ -81,6 +81,8 @@ def test_what_is_other_than_in_the_run_is_said(x, y, says):
         {},
         {"data": None},
         {"data": {"rows": 20}},
+        {"data": {key: value for key, value in kept()["data"].items() if key != "split"}},
+        {"data": {key: value for key, value in kept()["data"].items() if key != "columns"}},
         kept(rows="20"),
         kept(columns="a"),
         kept(random_state=None),
