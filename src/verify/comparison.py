@@ -10,7 +10,6 @@ rounding, for which is allowed, after :math:`t` steps,
 with the largest entries of each tensor, and :math:`\epsilon` the spacing of its precision at 1.
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,8 +137,6 @@ class Stepper:
         for number, group in enumerate(self.optimizer.param_groups):
             if number and "lr" in group:
                 group["lr"] = group["lr"] * 0.5**number
-        needed = inspect.signature(self.optimizer.step).parameters.get("closure")
-        self._with_closure = needed is not None and needed.default is inspect.Parameter.empty
 
     @property
     def keys(self) -> set[str]:
@@ -148,26 +145,28 @@ class Stepper:
 
     def flat(self) -> Values:
         """Return all its parameters as one array."""
-        return np.concatenate([each.detach().numpy().ravel() for each in self.parameters])
+        values = [each.detach() for each in self.parameters]
+        if values[0].dtype == torch.bfloat16:  # which NumPy has not
+            values = [each.float() for each in values]
+        return np.concatenate([each.numpy().ravel() for each in values])
 
     def gradients(self, step: int) -> list[Tensor | None]:
         """Return the gradients at its parameters, as the problem feeds them at a step."""
         return self.problem.gradients(self.parameters, step)
 
-    def step(self, step: int, gradients: Sequence[Tensor | None]) -> None:
-        """Take one step with copies of some gradients."""
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = None if gradient is None else gradient.clone()
-        if not self._with_closure:
-            self.optimizer.step()
-            return
+    def step(self, step: int, gradients: Sequence[Tensor | None], by_closure: bool = False) -> None:
+        """Take one step with copies of some gradients; by a closure too, if that is asked for."""
 
         def feed() -> float:
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
                 parameter.grad = None if gradient is None else gradient.clone()
-            return 0.0
+            return 1 / step
 
-        self.optimizer.step(feed)
+        feed()
+        if by_closure:
+            self.optimizer.step(feed)
+        else:
+            take_step(self.optimizer, feed)
 
     def change(self, step: int, keys: set[str]) -> None:
         """Change hyperparameters that both optimizers have, where the problem does that."""
@@ -188,6 +187,14 @@ class Stepper:
                 group["weight_decay"] = _DECAY
 
 
+def take_step(optimizer: Optimizer, closure: Callable[[], float]) -> None:
+    """Take a step, by a closure where the optimizer takes none without."""
+    try:
+        optimizer.step()
+    except Exception:  # however it says so
+        optimizer.step(closure)
+
+
 def _compare(
     ours: Stepper, theirs: Stepper, keys: set[str], problem: str, dtype: str, steps: int
 ) -> Outcome:
@@ -198,7 +205,9 @@ def _compare(
         gradients = theirs.gradients(step)
         for each in (ours, theirs):
             each.change(step, keys)
+        drawn = torch.get_rng_state()
         theirs.step(step, gradients)
+        torch.set_rng_state(drawn)  # what both draw is the same
         expected = theirs.flat()
         if not np.isfinite(expected).all():
             return Outcome(problem, dtype, step - 1, largest, state=state)

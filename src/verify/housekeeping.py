@@ -4,18 +4,21 @@ Each check takes what makes an optimizer and returns what is wrong, in words, or
 """
 
 import copy
-import inspect
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
-from .comparison import Make
+from ..internals.lightning import same_draws
+from .comparison import Make, take_step
 
 Check = Callable[[Make], str]
+
+#: in how many steps a parameter has moved at the latest
+_WARM_UP = 50
 
 
 def faults(candidate: Make, reference: Make) -> tuple[list[str], list[str]]:
@@ -26,8 +29,12 @@ def faults(candidate: Make, reference: Make) -> tuple[list[str], list[str]]:
         reference: makes the one that it is held against.
 
     Returns:
-        What is wrong, with the check's name before it; and the names of the checks that hold.
+        What is wrong, with the check's name before it; and the names of the checks that hold. Of
+        an optimizer that takes no step at all, only that.
     """
+    said = _tried(_steps, candidate)
+    if said:
+        return ([] if _tried(_steps, reference) else [f"step: {said}"]), []
     wrong, right = [], []
     for name, check in CHECKS.items():
         said = _tried(check, candidate)
@@ -54,15 +61,22 @@ def _parameters(dtype: torch.dtype = torch.float32) -> list[nn.Parameter]:
 
 
 def _advance(optimizer: Optimizer, steps: Iterable[int]) -> None:
-    """Take steps with gradients that are functions of their numbers."""
-    needed = inspect.signature(optimizer.step).parameters.get("closure")
-    with_closure = needed is not None and needed.default is inspect.Parameter.empty
+    """Take steps with gradients, and random numbers, that are functions of their numbers."""
     for step in steps:
         draw = torch.Generator().manual_seed(step)
-        for parameter in _all(optimizer):
-            gradient = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
-            parameter.grad = gradient.to(parameter.dtype)
-        optimizer.step(lambda: 0.0) if with_closure else optimizer.step()
+        gradients = [
+            torch.randn(each.shape, generator=draw, dtype=torch.float64) for each in _all(optimizer)
+        ]
+
+        def feed(gradients: Sequence[Tensor] = gradients) -> float:
+            for parameter, gradient in zip(_all(optimizer), gradients, strict=True):
+                parameter.grad = gradient.to(parameter.dtype)
+            return 1.0
+
+        feed()
+        with same_draws():
+            torch.manual_seed(step)
+            take_step(optimizer, feed)
 
 
 def _all(optimizer: Optimizer) -> list[Tensor]:
@@ -75,6 +89,11 @@ def _values(optimizer: Optimizer) -> list[Tensor]:
 
 def _same(one: Optimizer, other: Optimizer) -> bool:
     return all(map(torch.equal, _values(one), _values(other)))
+
+
+def _steps(make: Make) -> str:
+    _advance(make(_parameters()), range(1))
+    return ""
 
 
 def _state_dict(make: Make) -> str:
@@ -115,26 +134,36 @@ def _add_param_group(make: Make) -> str:
     _advance(optimizer, range(2))
     optimizer.add_param_group({"params": [new]})
     before = _values(optimizer)
-    _advance(optimizer, range(2, 4))
-    moved = [not torch.equal(one, two) for one, two in zip(before, _values(optimizer), strict=True)]
-    return "" if all(moved) else "a parameter that is added does not move, or the old one stops"
+    for step in range(2, 2 + _WARM_UP):  # some do not move a parameter at first
+        _advance(optimizer, [step])
+        if not any(map(torch.equal, before, _values(optimizer))):
+            return ""
+    return "a parameter that is added does not move, or the old one stops"
 
 
 def _closure(make: Make) -> str:
-    optimizer = make(_parameters())
-    enabled: list[bool] = []
+    for enabled in (True, False):  # torch's own enable gradients where the caller has not
+        found = _called(make(_parameters()), enabled)
+        if found:
+            return found if enabled else f"inside torch.no_grad(), {found}"
+    return ""
+
+
+def _called(optimizer: Optimizer, enabled: bool) -> str:
+    """Return what is wrong with how a step calls its closure, with gradients enabled or not."""
+    seen: list[bool] = []
 
     def closure() -> float:
-        enabled.append(torch.is_grad_enabled())
+        seen.append(torch.is_grad_enabled())
         for each in _all(optimizer):
             each.grad = torch.ones_like(each)
         return 7.0
 
-    with torch.no_grad():
+    with torch.set_grad_enabled(enabled):
         result = optimizer.step(closure)
-    if len(enabled) != 1:
-        return f"it is called {len(enabled)} times in a step"
-    if not enabled[0]:
+    if len(seen) != 1:
+        return f"it is called {len(seen)} times in a step"
+    if not seen[0]:
         return "it is called with gradients disabled"
     return "" if result == 7 else "its loss is not returned"
 
@@ -143,14 +172,21 @@ def _no_gradient(make: Make) -> str:
     moved, still = _parameters()
     optimizer = make([moved, still])
     before = still.detach().clone()
-    for _ in range(3):
+
+    def feed() -> float:
         moved.grad, still.grad = torch.ones_like(moved), None
-        optimizer.step()
+        return 1.0
+
+    for _ in range(3):
+        feed()
+        take_step(optimizer, feed)
     return "" if torch.equal(still, before) else "a parameter that has none is moved"
 
 
 def _schedulers(make: Make) -> str:
     optimizer = make(_parameters())
+    if any(group.get("lr") is None for group in optimizer.param_groups):
+        return "its groups have no lr that a scheduler could set"
     schedule = LambdaLR(optimizer, lambda epoch: float(epoch == 0))
     _advance(optimizer, range(2))
     schedule.step()
@@ -164,8 +200,10 @@ def _schedulers(make: Make) -> str:
 
 
 def _tensors(optimizer: Optimizer) -> Iterator[tuple[Tensor, str, Tensor]]:
-    """Yield each parameter, the name of a state of it, and the state."""
+    """Yield each parameter, the name of a state of it, and the state; what is of none is not."""
     for parameter, state in optimizer.state.items():
+        if not (isinstance(parameter, Tensor) and isinstance(state, Mapping)):
+            continue
         for name, value in state.items():
             if isinstance(value, Tensor):
                 yield parameter, str(name), value
@@ -205,7 +243,7 @@ def _graph(make: Make) -> str:
         gradients = torch.autograd.grad(loss, parameters, create_graph=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        optimizer.step()
+        take_step(optimizer, lambda: 1.0)
     for _, name, value in _tensors(optimizer):
         if value.grad_fn is not None:
             return f"{name} holds the graph of the loss"

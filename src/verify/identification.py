@@ -96,6 +96,8 @@ def identify(
     trace = record(make, otherwise or {}, steps, seed)
     if not len(trace.gradients):
         raise UsageError("its parameters are not finite after one step")
+    if not np.diff(trace.parameters, axis=0).any():
+        raise UsageError("none of its steps moves a parameter")
     return _search(trace)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .comparison import Make, Stepper
 from .problems import Problem
 
-#: the names under which groups keep a hyperparameter; with a number, the entry of a pair
+#: the names under which groups keep a hyperparameter; with a number, an entry of two or more
 _NAMES: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "lr": (("lr", None), ("learning_rate", None)),
     "first": (("betas", 0), ("beta1", None), ("momentum", None), ("beta", None), ("mu", None)),
@@ -107,8 +107,8 @@ def _found(group: Mapping[str, Any], kind: str) -> float | None:
     """Return the first number that a group has for a kind."""
     for name, index in _NAMES[kind]:
         value = group.get(name)
-        if index is not None and isinstance(value, tuple | list) and len(value) == 2:
-            value = value[index]
+        if index is not None and isinstance(value, tuple | list):
+            value = value[index] if len(value) > 1 else None
         if isinstance(value, int | float) or (torch.is_tensor(value) and value.numel() == 1):
             return float(value)
     return None
@@ -161,6 +161,6 @@ def _set(group: dict[str, Any], kind: str, number: float) -> None:
             continue
         if index is None:
             group[name] = torch.full_like(value, number) if torch.is_tensor(value) else number
-        else:
+        elif isinstance(value, tuple | list) and len(value) > 1:
             group[name] = tuple(number if at == index else v for at, v in enumerate(value))
         return

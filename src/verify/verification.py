@@ -92,7 +92,9 @@ class Verification:
         lines = [self.verdict, *([str(self.identity)] if self.identity else [])]
         lines += [f"both made with {given or 'their defaults'}"]
         lines += [f"  {_line(outcome)}" for outcome in self.outcomes]
-        lines += [f"  IDLE     {name}: no value of it changes a step" for name in self.idle]
+        lines += [
+            f"  IDLE     {name}: no value that was tried changes a step" for name in self.idle
+        ]
         lines += [f"  WRONG    {fault}" for fault in self.faults]
         lines += [f"  works    {', '.join(self.working)}"] if self.working else []
         lines += [f"  keeps    {', '.join(self.kept)}"] if self.kept else []

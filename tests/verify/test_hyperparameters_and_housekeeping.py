@@ -68,7 +68,9 @@ def test_a_hyperparameter_that_does_nothing_is_named(make, name):
 def test_an_idle_hyperparameter_is_in_the_verdict():
     found = compare(faulty.DecayIgnored, optim.Adam, steps=3, lr=0.01)
     assert found.idle == ("weight_decay",)
-    assert "  IDLE     weight_decay: no value of it changes a step" in str(found).splitlines()
+    assert (
+        "  IDLE     weight_decay: no value that was tried changes a step" in str(found).splitlines()
+    )
     assert not found.holds
 
 
