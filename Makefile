@@ -45,7 +45,7 @@ lint: $(READY)  ## check style and layout
 type: $(READY)  ## check types
 	@$(BIN)/mypy
 
-tensorboard: $(READY)  ## show all runs in TensorBoard, on http://localhost:6006
+tensorboard: $(READY)  ## show the latest runs in TensorBoard, on http://localhost:6006
 	@$(BIN)/descentlab tensorboard
 
 clean:  ## remove what the project made: .venv, runs, reports, caches

@@ -64,9 +64,9 @@ def test_a_run_is_named_by_what_was_changed(here):
     shown = Shown([], links)
     assert places(links) == ["line/version_0", "line/version_1-lr=0.01,x_path=.._x_y.pt"]
     made(here / "logs/line/version_2")  # begins while they are shown
-    made(here / "logs/line/version_0/again")  # no run of its own: it has no place in the list
+    made(here / "logs/line/version_0/again")  # and one inside of another
     assert shown.renew() == 4
-    assert "line/version_2" in places(links)
+    assert {"line/version_2", "line/version_0/again-config=line.yaml"} <= {*places(links)}
     for path in links.rglob("*tfevents*"):
         assert path.resolve().is_relative_to(here / "logs")
 
