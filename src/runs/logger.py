@@ -218,7 +218,7 @@ class RunLogger(TensorBoardLogger):
         if not self._writing:
             self.take_folder()
             self._writing = True
-            _leave_the_second_of(self._earlier)
+            _leave_the_second_of(sorted(Path(self.log_dir).glob("events.out.tfevents.*")))
             super().experiment.add_custom_scalars(LAYOUT)
         return super().experiment
 
@@ -271,12 +271,12 @@ class RunLogger(TensorBoardLogger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Bring both to the disk and close them, however the run ended."""
-        if not self._closing:  # a second Ctrl-C may have come between, and what is half closed
-            self._closing = True  # cannot be written to
-            if self._writing:
-                self.save()
+        # a second Ctrl-C may have come between, and what is half closed cannot be written to
+        if self._writing and not self._closing:
+            self._closing = True
+            self.save()
             super().finalize(status)
-            self._closing = False
+            self._closing = self._writing = False  # what comes later is in a file of its own
         began = self._table is not None
         self._free_lock(ended=status == "success" if began else not self.left_open)
 

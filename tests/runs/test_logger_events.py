@@ -106,16 +106,19 @@ def test_points_are_written_in_bulk_only_where_the_stub_writes(writes, tmp_path,
     assert single.count("loss/batch") == (0 if writes == "stub" else len(EXPECTED))
 
 
+@pytest.mark.parametrize("again", ["a run that goes on", "a second fit of the trainer"])
 def test_event_files_of_one_second_are_read_in_the_order_in_which_they_were_begun(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, again
 ):
     """Also where their numbers, 9 and 10, are in another order as text."""
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(9))
     first = RunLogger(str(tmp_path), version=0)
     first.experiment.add_scalar("a", 1.0, 0)
     first.finalize("success")
-    second = RunLogger(str(tmp_path), version=0)
-    second.go_on(Path(first.log_dir), None)
+    second = first
+    if again == "a run that goes on":
+        second = RunLogger(str(tmp_path), version=0)
+        second.go_on(Path(first.log_dir), None)
     second.experiment.add_scalar("a", 2.0, 1)
     second.finalize("success")
     read = EventAccumulator(first.log_dir).Reload()
