@@ -18,7 +18,8 @@ from ..callbacks import Progress, Summary
 from ..command.cli import DescentCLI
 from ..command.imports import never_from, run_folders
 from ..command.mistakes import in_one_sentence
-from ..command.process import Stop, quiet
+from ..command.process import quiet
+from ..command.stop import Stop
 from ..errors import RunError, UsageError
 from ..runs.place import Run
 from ..sweeps import SweepResults

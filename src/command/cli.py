@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.accelerators import AcceleratorRegistry, MPSAccelerator
+from lightning.pytorch.accelerators import MPSAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -28,8 +28,17 @@ from .data_paths import settle
 from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
 from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
 from .messages import class_choices
-from .mistakes import idleness, instead, mistake_in_fit, mistake_in_making, mistake_in_step
-from .parser import Parser, class_defaults, refuse_long_numbers, without_enums
+from .mistakes import (
+    idleness,
+    instead,
+    mistake_in_fit,
+    mistake_in_making,
+    mistake_in_step,
+    mistake_in_trainer,
+)
+from .odd_values import refuse_odd_values
+from .parser import Parser, class_defaults, without_enums
+from .stop import Stop
 from .together import has_lost_another, join
 from .words import expand, in_one_line, resumes_alone
 
@@ -37,7 +46,8 @@ from .words import expand, in_one_line, resumes_alone
 class DescentCLI(LightningCLI):
     """LightningCLI with the shipped configs, the instruments, and evaluation of whole runs."""
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], stop: Stop | None = None) -> None:
+        self._stop = stop or Stop()
         self.words, self.configs = expand(list(args))
         defaults = {"default_config_files": [str(DEFAULTS)], "command": in_one_line(args)}
         commands = {name: {**defaults, "description": ABOUT[name]} for name in self.subcommands()}
@@ -77,7 +87,7 @@ class DescentCLI(LightningCLI):
         with class_defaults(), naming_config_of_run(args, self.configs):
             self.config = without_enums(parser.parse_args(args))
         config = self.config[self.config["subcommand"]]
-        refuse_long_numbers(config)
+        refuse_odd_values(config)
         if config.get("trainer") is None:
             raise UsageError("trainer: null: leave it out, or give its settings")
         if (path := config.get("ckpt_path")) is not None and "://" in path:
@@ -176,13 +186,10 @@ class DescentCLI(LightningCLI):
                 raise UsageError(f"--trainer.enable_{flag} false: give --{INSTEAD[flag]} null")
             if not there:
                 settings[f"enable_{flag}"] = settings[f"enable_{flag}"] or False  # no default one
-        for key in ("check_val_every_n_epoch", "accumulate_grad_batches"):
-            if settings[key] == 0:
-                raise UsageError(f"--trainer.{key} 0: give 1 or more")
         try:
             trainer = self._instantiate_trainer(settings, attached)
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
-            raise UsageError(_about_trainer(settings["accelerator"], error)) from error
+            raise UsageError(mistake_in_trainer(settings["accelerator"], error)) from error
         if isinstance(trainer.accelerator, MPSAccelerator) and trainer.precision == "64-true":
             raise UsageError(
                 "trainer.precision = 64-true: mps has no float64: use --trainer.precision 32-true "
@@ -245,6 +252,7 @@ class DescentCLI(LightningCLI):
         path = self._checkpoint
         if path is not None:  # a relative one that begins with "http" is an address to Lightning
             kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
+        self._stop.places = self._finished
         try:
             join(self.trainer)
             with loading(path):
@@ -258,7 +266,7 @@ class DescentCLI(LightningCLI):
             folder = Run.of(self.trainer).folder
             raise RunError(f"{error}; what was finished before is in {folder}") from error
         except BaseException as error:
-            notes = self._where() if self._training_began else []
+            notes = self._finished()
             for note in notes:
                 error.add_note(note)
             if not isinstance(error, Exception):  # a signal
@@ -272,9 +280,11 @@ class DescentCLI(LightningCLI):
                 raise UsageError(instead(mistake, self.trainer)) from error
             raise
 
-    def _where(self) -> list[str]:
+    def _finished(self) -> list[str]:
         """Say where what is finished is, in the process that wrote it; others need not be there."""
         trainer = self.trainer
+        if not self._training_began:
+            return []
         if trainer.world_size == 1:
             return where(Run.of(trainer)) if trainer.loggers else []
         ours = [one for one in trainer.loggers if isinstance(one, RunLogger)]
@@ -378,18 +388,6 @@ RUN_HELP = "The folder of a run, or last: its config is taken, and its last and 
 RESUME_HELP = "The run to go on with, in its folder (or last); flags override its config."
 TEST_HELP = "Whether `fit` ends with `test --run`."
 EPOCH_HELP = "With --run: the parameters after this epoch too (epochs count from 0)."
-
-
-def _about_trainer(accelerator: Any, error: Exception) -> str:
-    """Say what is wrong with the trainer's settings; of an accelerator, which ones are there."""
-    known = {name: entry["accelerator"] for name, entry in AcceleratorRegistry.items()}
-    here = [name for name, kind in known.items() if kind.is_available()]
-    if accelerator in ("auto", *here) or (accelerator == "gpu" and {"cuda", "mps"} & set(here)):
-        return f"trainer: {error}"
-    return (
-        f"--trainer.accelerator {accelerator}: there is none here; this machine has "
-        f"{', '.join(here)}: give one of these, or auto"
-    )
 
 
 def _first(kind: type) -> str:

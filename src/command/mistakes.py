@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import Timer
 
 from ..modules.closures import needs_closure, takes_closure
@@ -16,6 +17,8 @@ from .messages import cause
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("lightning", "torch", "torchmetrics", "jsonargparse")
+#: what torch says when it gets no memory, which it asks for where our own code calls it
+NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
 #: a message has at most so many characters
 LONGEST = 480
 
@@ -66,7 +69,20 @@ def mistake_in_making(error: Exception) -> str | None:
     if said:
         return f"{said[-1][0]}: {said[-1][1]}"
     *_, first = _causes(error)
-    return None if _library(first) == "descentlab" else _made(first)
+    ours = _library(first) == "descentlab" and not NO_MEMORY.search(str(first))
+    return None if ours else _made(first)
+
+
+def mistake_in_trainer(accelerator: Any, error: Exception) -> str:
+    """Say what is wrong with the trainer's settings; of an accelerator, which ones are there."""
+    known = {name: entry["accelerator"] for name, entry in AcceleratorRegistry.items()}
+    here = [name for name, kind in known.items() if kind.is_available()]
+    if accelerator in ("auto", *here) or (accelerator == "gpu" and {"cuda", "mps"} & set(here)):
+        return f"trainer: {error}"
+    return (
+        f"--trainer.accelerator {accelerator}: there is none here; this machine has "
+        f"{', '.join(here)}: give one of these, or auto"
+    )
 
 
 def mistake_in_fit(error: Exception) -> str | None:

@@ -186,30 +186,6 @@ def without_enums(value: Any) -> Any:
     return value
 
 
-def refuse_long_numbers(value: Any, key: str = "") -> None:
-    """Refuse whole numbers of more than 64 bits, which nothing here can count with.
-
-    Args:
-        value: a configuration, or a part of one.
-        key: of the part.
-
-    Raises:
-        UsageError: for such a number.
-    """
-    if isinstance(value, Namespace):
-        value = vars(value)
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            refuse_long_numbers(each, f"{key}.{name}".lstrip(".").replace(".init_args.", "."))
-    elif isinstance(value, list | tuple):
-        for each in value:
-            refuse_long_numbers(each, key)
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise UsageError(
-            f"--{key} {value}: a whole number of more than 64 bits: give a smaller one"
-        )
-
-
 @contextmanager
 def class_defaults() -> Iterator[None]:
     """Have a key whose class is changed start from the new class's defaults, inside.

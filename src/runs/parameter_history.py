@@ -98,17 +98,23 @@ def read_history(path: Path) -> dict[int, Values]:
 
 
 def _is_history(content: Any) -> bool:
-    """Return whether there are numbers of epochs, and for each name as many values as epochs."""
+    """Return whether there are numbers of epochs, and for each name as many tensors as epochs."""
     if not isinstance(content, Mapping) or not isinstance(content.get(EPOCH), Tensor):
         return False
     epochs = content[EPOCH]
-    if epochs.ndim != 1 or epochs.is_floating_point():
+    if epochs.ndim != 1 or epochs.is_floating_point() or len(set(epochs.tolist())) < len(epochs):
         return False
     return all(
-        (isinstance(rows, list) or (isinstance(rows, Tensor) and rows.ndim > 0))
-        and len(rows) == len(epochs)
-        for rows in content.values()
+        isinstance(name, str) and _is_stack(rows) and len(rows) == len(epochs)
+        for name, rows in content.items()
     )
+
+
+def _is_stack(rows: Any) -> bool:
+    """Return whether a value has one tensor, or none, for each epoch."""
+    if isinstance(rows, list):
+        return all(row is None or isinstance(row, Tensor) for row in rows)
+    return isinstance(rows, Tensor) and rows.ndim > 0
 
 
 def _size(values: Values) -> int:

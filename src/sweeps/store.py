@@ -108,6 +108,8 @@ def is_of(group: Group, found: Any) -> bool:
     measured, sets = record["epochs"], record["sets"]
     return (
         (best == shapes or (not best and not measured))
+        and all(type(epoch) is int for epoch in measured)
+        and all(isinstance(name, str) for name in (*sets, *record["start"]))
         and all(isinstance(each, Tensor) and each.shape == (count,) for each in vectors)
         and record["losses"].shape == (len(measured), len(sets) if measured else 0, count)
         and set(record["best_epoch"].tolist()) <= {-1, *measured}

@@ -246,3 +246,31 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         save_atomically({"epoch": lambda: 2}, path)
     assert torch.load(path) == {"epoch": 1}
     assert os.listdir(tmp_path) == ["kept.ckpt"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"epoch": torch.tensor([0, 1, 1]), "slope": torch.ones(3, 1)},
+        {"epoch": torch.arange(2), "slope": [torch.ones(1), "text"]},
+        {"epoch": torch.arange(2), "slope": torch.ones(3, 1)},
+        {"epoch": torch.arange(2), "slope": torch.tensor(1.0)},
+        {"epoch": torch.arange(2), 5: torch.ones(2)},
+        {"epoch": torch.arange(2.0), "slope": torch.ones(2)},
+        {"epoch": torch.ones(2, 2, dtype=torch.int64), "slope": torch.ones(2)},
+        {"slope": torch.ones(2)},
+        [1],
+    ],
+)
+def test_what_is_no_history_is_named(tmp_path, content):
+    path = tmp_path / "parameters.pt"
+    torch.save(content, path)
+    with pytest.raises(UsageError, match=r"parameters\.pt holds no parameters of epochs"):
+        parameter_history.read_history(path)
+    sound = {"epoch": torch.tensor([3, 1]), "slope": [None, torch.ones(2)], "bias": torch.arange(2)}
+    torch.save(sound, path)
+    read = parameter_history.read_history(path)
+    assert {epoch: sorted(values) for epoch, values in read.items()} == {
+        3: ["bias"],
+        1: ["bias", "slope"],
+    }

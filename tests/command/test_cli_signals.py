@@ -12,7 +12,7 @@ import pytest
 import torch
 from command_line import digest
 
-from descentlab.command.process import Stop
+from descentlab.command.stop import Stop
 from forked import Forked
 
 pytestmark = [
@@ -187,6 +187,59 @@ def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatc
         assert "press Ctrl-C again to stop at once" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             stop._interrupt(signal.SIGINT, None)
+
+
+def test_the_second_ctrl_c_ends_a_process_without_a_word_of_others(monkeypatch, capfd):
+    left = []
+    stop = Stop(ends_process=True)
+    stop.places = lambda: ["logs/x", "it goes on with: y"]
+    monkeypatch.setattr(os, "_exit", left.append)
+    with pytest.raises(KeyboardInterrupt):  # before training
+        stop._interrupt(signal.SIGINT, None)
+    assert left == []
+    with pytest.raises(KeyboardInterrupt):  # as the process goes on here
+        stop._interrupt(signal.SIGINT, None)
+    assert left == [130]
+    said = "interrupted: what was finished before is in logs/x; it goes on with: y"
+    assert capfd.readouterr().err == f"\ndescentlab: error: {said}\n"
+
+
+DEAF = """
+import signal, threading
+from lightning.pytorch import Callback
+
+
+class Deaf(Callback):
+    def on_train_batch_end(self, trainer, module, outputs, batch, index):
+        while trainer.current_epoch == 2:
+            try:
+                threading.Event().wait(60)
+            except BaseException:
+                print("it was raised within a library", flush=True)
+"""
+
+
+def test_a_second_ctrl_c_is_not_raised_within_a_library(tmp_path):
+    """Which may be waiting for ever, and treats it as an error of its own."""
+    (tmp_path / "deaf.py").write_text(DEAF)
+    process = Forked((*WORDS, "--trainer.callbacks+=deaf.Deaf"), tmp_path)
+    try:
+        wait_for(process, tmp_path / RUN / "checkpoints/last.ckpt")
+        for _ in range(2):
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "within a library" not in out
+    assert err.count("stopping after this batch; press Ctrl-C again to stop at once\n") == 1
+    assert "Traceback" not in out + err
+    how = f"it goes on with: descentlab fit --resume {RUN}"
+    assert (
+        err.rstrip("\n").split("\n")[-1]
+        == f"descentlab: error: interrupted: what was finished before is in {RUN}; {how}"
+    )
 
 
 @pytest.mark.usefixtures("listening")

@@ -19,6 +19,7 @@ SWEEP = (
 )
 ODD = (
     *(None, -1, 7, 10**12, 1.5, "text", [], [0], {}, {"slope": 5}, torch.ones(3)),
+    *([{}], [{}, {}], [0, []], [1.5, 0], [None, None]),
     *(torch.zeros(1), torch.full((1,), 9), torch.ones(2, 2), torch.ones(1, 1), torch.tensor(1)),
 )
 MEMBERS = Members.of({"lr": [0.01, 0.1]}, [42])

@@ -1,0 +1,88 @@
+"""Values that pass the parser, and that nothing here can do anything with."""
+
+import inspect
+import sys
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonargparse import Namespace
+
+from ..errors import UsageError
+
+#: what something is divided by, and what to give in the place of 0
+DIVISORS = {
+    "trainer.check_val_every_n_epoch": "1 or more",
+    "trainer.accumulate_grad_batches": "1 or more",
+    "trainer.val_check_interval": "a number of batches, or a part of an epoch above 0",
+}
+
+
+def refuse_odd_values(value: Any, key: str = "") -> None:
+    """Refuse null where a class takes a value, numbers of more than 64 bits, and zero divisors.
+
+    jsonargparse lets null through for every option of a class.
+
+    Args:
+        value: a configuration, or a part of one.
+        key: of the part.
+
+    Raises:
+        UsageError: for such a value.
+    """
+    if isinstance(value, Namespace):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        for name, default in _not_null(value):
+            raise UsageError(f"{_flag(key, name)} null: give a value{_or_leave_it_out(default)}")
+        for name, each in value.items():
+            refuse_odd_values(each, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            refuse_odd_values(each, key)
+    elif value == 0 and key in DIVISORS:
+        raise UsageError(f"{_flag(key)} {value}: give {DIVISORS[key]}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise UsageError(
+            f"{_flag(key)} {value}: a whole number of more than 64 bits: give a smaller one"
+        )
+
+
+def _flag(*names: str) -> str:
+    return "--" + ".".join(name for name in names if name).replace(".init_args", "")
+
+
+def _or_leave_it_out(default: Any) -> str:
+    if default is inspect.Parameter.empty:
+        return ""
+    return f", or leave it out for {str(default).lower() if type(default) is bool else default}"
+
+
+def _not_null(value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Return the options of a class, and their defaults, that are null and must not be."""
+    path, options = value.get("class_path"), value.get("init_args")
+    if not isinstance(path, str) or not isinstance(options, Mapping | Namespace):
+        return
+    module, _, name = path.rpartition(".")
+    kind = getattr(sys.modules.get(module), name, None)  # what is imported already; nothing else is
+    for option in [each for each, given in dict(options).items() if given is None]:
+        for constructor in _constructors(kind):
+            parameter = inspect.signature(constructor).parameters.get(option)
+            if parameter is not None:
+                if parameter.default is not None and not _takes_null(constructor, option):
+                    yield option, parameter.default
+                break
+
+
+def _constructors(kind: Any) -> list[Any]:
+    """Return what makes the instances of a class: its own, and those of what it inherits from."""
+    kinds = inspect.getmro(kind) if isinstance(kind, type) else ()
+    return [vars(each)["__init__"] for each in kinds if "__init__" in vars(each)]
+
+
+def _takes_null(function: Any, option: str) -> bool:
+    try:
+        annotation = typing.get_type_hints(function).get(option, Any)
+    except (NameError, TypeError):  # it names what is there for a type checker alone
+        return True
+    return annotation in (Any, object) or type(None) in (annotation, *typing.get_args(annotation))

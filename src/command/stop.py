@@ -1,0 +1,102 @@
+"""How a command ends before its time: at Ctrl-C, SIGTERM or SIGHUP, with one sentence."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from .mistakes import in_one_sentence
+from .together import speaks
+
+
+class Stop:
+    """What signals ask for: to stop between two updates, with all that was finished written.
+
+    A KeyboardInterrupt may strike anywhere, also between two lines of a library that belong
+    together, which then waits for ever; so the first Ctrl-C is treated as SIGTERM is by Lightning:
+    the run ends after the batch. A second one ends it where it is: every file is whole whenever the
+    process ends. A closed terminal (SIGHUP) counts as SIGTERM.
+
+    Args:
+        ends_process: whether the second Ctrl-C ends the process, without a word of any library; if
+            not, it is raised as a KeyboardInterrupt.
+
+    Attributes:
+        interrupted: whether Ctrl-C was pressed.
+        places: says where what is finished is, and how it goes on.
+    """
+
+    def __init__(self, ends_process: bool = False) -> None:
+        self.ends_process = ends_process
+        self.interrupted = False
+        self.places: Callable[[], list[str]] = list
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen inside, and give the signals back their meaning afterwards."""
+        handler = signal.getsignal(signal.SIGINT)
+        others = callable(handler) and handler is not signal.default_int_handler
+        if others or threading.current_thread() is not threading.main_thread():
+            yield  # who calls this listens already; and only the main thread may set handlers
+            return
+        before = {signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt)}
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            # under nohup it is ignored, and stays so
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        again, self.interrupted = self.interrupted, True
+        if again and self.ends_process:
+            self._leave()
+        training = callable(signal.getsignal(signal.SIGTERM))  # by Lightning, which then listens
+        if again or not training:
+            raise KeyboardInterrupt
+        if speaks():
+            os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")
+        signal.raise_signal(signal.SIGTERM)
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def _leave(self) -> None:
+        """End the process; `sys.stderr` may be in the middle of a line, and is left alone."""
+        try:
+            text, status = self._sentence(self.places()), self._status()
+            if speaks():
+                os.write(2, f"\ndescentlab: error: {text}\n".encode())
+        finally:
+            os._exit(status)
+
+    def report(self, error: BaseException) -> int:
+        """Say that the run was stopped, and return the exit status.
+
+        Args:
+            error: what ended it; its notes are the run's folder and how it goes on.
+        """
+        text = self._sentence(getattr(error, "__notes__", []))
+        return say_and_fail(text, self._status())
+
+    def _sentence(self, places: list[str]) -> str:
+        word = "interrupted" if self.interrupted else "terminated"
+        where = "; ".join(places) or "the run's folder"
+        return f"{word}: what was finished before is in {where}"
+
+    def _status(self) -> int:
+        if not speaks():
+            return 0  # with any other status, the process that started this one would be killed
+        return 128 + (signal.SIGINT if self.interrupted else signal.SIGTERM)
+
+
+def say_and_fail(message: object, status: int) -> int:
+    """Say what went wrong as the last line on stderr, and return the exit status."""
+    if speaks():
+        print(f"descentlab: error: {in_one_sentence(message)}", file=sys.stderr)
+    return status

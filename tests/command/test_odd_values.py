@@ -1,0 +1,79 @@
+"""Values that pass the parser: refused in one sentence before anything of a run is made."""
+
+import inspect
+
+import pytest
+from command_line import YOUR_DATA
+from jsonargparse import Namespace
+from torch.optim import SGD
+
+from descentlab.command.odd_values import refuse_odd_values
+from descentlab.errors import UsageError
+from descentlab.modules import LinearRegression
+
+
+class Base:
+    def __init__(self, size: int = 3, name: str | None = "x", free=1, anything: object = 0):
+        """Take what the tests give."""
+
+
+class Derived(Base):
+    def __init__(self, width: float, later: int = None, **kwargs):  # noqa: RUF013  as people write it
+        super().__init__(**kwargs)
+
+
+def refused(kind, **options):
+    """Return why a class is not made with some options; None where it may be."""
+    module = inspect.getmodule(kind).__name__
+    inner = Namespace(class_path=f"{module}.{kind.__qualname__}", init_args=Namespace(**options))
+    try:
+        refuse_odd_values(Namespace(a=Namespace(class_path="no.Where", init_args={"b": [inner]})))
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+def test_null_is_refused_where_a_class_takes_a_value():
+    assert refused(Derived, size=None) == "--a.b.size null: give a value, or leave it out for 3"
+    assert refused(Derived, width=None) == "--a.b.width null: give a value"
+    assert refused(SGD, nesterov=None).endswith("leave it out for false")
+    for options in ({"name": None}, {"free": None}, {"anything": None}, {"later": None}):
+        assert refused(Derived, **options) is None
+    assert refused(SGD, foreach=None) is None
+    assert refused(LinearRegression, features=None) is None
+    assert refused(Derived, unknown=None) is None
+    assert refused(Derived, size=5, width=0.5) is None
+
+
+def test_a_class_that_nothing_has_imported_is_left_alone(monkeypatch):
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(name))
+    refuse_odd_values({"class_path": "this.Nowhere", "init_args": {"x": None}})
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400])
+def test_a_number_of_more_than_64_bits_is_refused(number):
+    with pytest.raises(UsageError, match="more than 64 bits"):
+        refuse_odd_values({"a": {"init_args": {"b": [[number]]}}})
+    refuse_odd_values({"a": [2**63 - 1, -(2**63)]})
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--data.batch_size", "null"), "--data.batch_size null: give a value, or leave it out"),
+        (("--data.random_state=null",), "--data.random_state null: give a value, or leave it out"),
+        (("--model.manual_optimization=null",), "--model.manual_optimization null: give a value"),
+        (("--best_parameters.history_mb", "null"), "--best_parameters.history_mb null: give a"),
+        (("--trainer.logger.save_dir", "null"), "leave it out for logs"),
+        (("--model.features", "1000000000000"), "can't allocate memory"),
+        (("--trainer.val_check_interval", "0"), "--trainer.val_check_interval 0: give a number"),
+        (("--trainer.val_check_interval=0.0",), "a part of an epoch above 0"),
+        (("--trainer.accumulate_grad_batches=0",), "--trainer.accumulate_grad_batches 0: give 1"),
+    ],
+)
+def test_an_odd_setting_is_named_before_a_folder_is_made(command, here, words, says):
+    outcome = command(*YOUR_DATA, *words)
+    assert outcome.status == 2, outcome.err
+    assert says in outcome.message
+    assert "--traceback" not in outcome.message
+    assert not (here / "logs").exists()
