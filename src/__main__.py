@@ -9,14 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-#: commands that are no LightningCLI's, and where each is
-OF_THEIR_OWN = {
-    "reproduce": ".handouts.command_line",
-    "verify": ".verify.command_line",
-    "runs": ".comparison.listing",
-    "tensorboard": ".comparison.tensorboard",
-    "compare": ".comparison.compare",
-}
+from .command.commands import OF_THEIR_OWN
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -33,9 +26,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
-    if words and words[0] in OF_THEIR_OWN:
+    if place := OF_THEIR_OWN.get(words[0] if words else ""):
         with _leaving_at_once():
-            module = import_module(OF_THEIR_OWN[words[0]], __package__)
+            module = import_module(place, __package__)
         status: int = module.main(words[1:])
         return status
     with _leaving_at_once():

@@ -23,8 +23,11 @@ from ..runs.logger import RunLogger
 from ..runs.reading import loading, read_checkpoint
 from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
+from .commands import ABOUT, DESCRIPTION
+from .completion import add_commands
 from .configs import DEFAULTS, experiment
 from .data_paths import settle
+from .first_page import add_help
 from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
 from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
 from .messages import class_choices
@@ -49,8 +52,9 @@ class DescentCLI(LightningCLI):
     def __init__(self, args: Sequence[str], stop: Stop | None = None) -> None:
         self._stop = stop or Stop()
         self.words, self.configs = expand(list(args))
-        defaults = {"default_config_files": [str(DEFAULTS)], "command": in_one_line(args)}
-        commands = {name: {**defaults, "description": ABOUT[name]} for name in self.subcommands()}
+        shared = {"command": in_one_line(args), "add_help": False}
+        files = {"default_config_files": [str(DEFAULTS)]}
+        commands = {n: {**shared, **files, "description": ABOUT[n]} for n in self.subcommands()}
         super().__init__(
             LightningModule,
             None,  # any DataModule, or none for a module with loaders of its own
@@ -70,6 +74,8 @@ class DescentCLI(LightningCLI):
         commands = self.parser._subcommands_action
         for command in commands._choices_actions if commands is not None else ():
             command.help = ABOUT[command.dest]
+        if not ABOUT.keys() & self.words[:1]:
+            add_commands(self.parser)
 
     def _set_seed(self) -> None:
         """Seed all that is drawn.
@@ -86,7 +92,9 @@ class DescentCLI(LightningCLI):
         """Parse the words that were given, whatever this process was started with."""
         with class_defaults(), naming_config_of_run(args, self.configs):
             self.config = without_enums(parser.parse_args(args))
-        config = self.config[self.config["subcommand"]]
+        if (command := self.config["subcommand"]) not in ABOUT:
+            raise UsageError(f"{command} comes first: descentlab {command}")
+        config = self.config[command]
         refuse_odd_values(config)
         if config.get("trainer") is None:
             raise UsageError("trainer: null: leave it out, or give its settings")
@@ -113,6 +121,7 @@ class DescentCLI(LightningCLI):
         if asked in ABOUT and subcommand != asked:  # none of its flags can be given
             return self.init_parser(description=kwargs["description"])
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        add_help(parser)
         if subcommand in EVALUATIONS:
             parser.add_argument("--run", type=str | None, default=None, help=RUN_HELP)
             parser.add_argument("--epoch", type=int | None, default=None, help=EPOCH_HELP)
@@ -369,21 +378,6 @@ HOOKS = {
 }
 #: the instrument in the place of what Lightning has by default
 INSTEAD = {"progress_bar": "progress", "checkpointing": "best_parameters"}
-DESCRIPTION = """Gradient descent that can be checked: train, test and look at textbook problems.
-
-Start with `descentlab fit --config linear_regression/split.yaml`; `descentlab configs` lists all
-shipped configs, `descentlab fit --help` all flags, and `descentlab --version` tells the version.
-`descentlab reproduce FILE` holds the printed figures of a course to their digits.
-`descentlab verify OPTIMIZER --against REFERENCE` holds an optimizer against another.
-`descentlab runs` lists runs, and `descentlab compare RUN RUN` puts them side by side;
-`descentlab tensorboard` shows them in TensorBoard.
-With `--traceback` a command that fails shows where in the code."""
-ABOUT = {
-    "fit": "Train a model; everything that is found goes into the folder of a run.",
-    "validate": "Measure the losses on the training and validation sets (--run DIR).",
-    "test": "Measure the loss on the test set, with the last and the best parameters (--run DIR).",
-    "predict": "Write the predictions of the last and the best parameters (--run DIR).",
-}
 RUN_HELP = "The folder of a run, or last: its config is taken, and its last and best parameters."
 RESUME_HELP = "The run to go on with, in its folder (or last); flags override its config."
 TEST_HELP = "Whether `fit` ends with `test --run`."

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from ..datamodules import ResumableData
 from ..errors import UsageError
 from ..objectives import Objective
+from . import commands
 
 #: where the classes for a key are, and what they are all kinds of
 HOMES: dict[str, tuple[tuple[str, ...], type]] = {
@@ -73,10 +74,9 @@ def sentence(message: str, flags: Iterable[str] = ()) -> str:
         --modle x: there is no such flag; did you mean --model?
     """
     if found := re.match(r"argument subcommand: invalid choice: '(.*?)'", message):
-        return (
-            f"{found[1]} is no command: give fit, validate, test, predict, configs, runs, compare, "
-            "verify or reproduce"
-        )
+        *others, last = commands.OF_THEIR_OWN
+        known = f"fit, validate, test, predict, {', '.join(others)} or {last}"
+        return f"{found[1]} is no command: give {known}"
     if found := re.match(r"the following arguments are required: (.*)", message):
         return _missing(found[1])
     if found := re.match(r"unrecognized arguments: (.*)", message):

@@ -4,9 +4,10 @@ Private names of others that this folder relies on, and what for:
 
 - jsonargparse's `ActionTypeHint` and its `_typehint`: the type of a key, to hold a value against;
   `discard_init_args_on_class_path_change`: where it carries options over to another class;
-  `_actions`, `_option_string_actions`: all flags, for the nearest to a wrong one.
+  `_actions`, `_option_string_actions`: all flags, for the nearest to a wrong one, for the first
+  page of a command's help and for what a shell completes.
 - LightningArgumentParser's `_subcommands_action` and argparse's `_choices_actions`: what the help
-  says of each command.
+  says of each command; and where commands are added that are answered without the parser.
 - LightningCLI's `_get`: a value of the command's configuration; `_prepare_subcommand_parser`: flags
   of one command alone; `_parse_ckpt_path`: where it would let a checkpoint's hyper-parameters win;
   `_set_seed`: where a seed is refused; `_instantiate_trainer`: the trainer of given settings.

@@ -47,7 +47,7 @@ def test_no_command_waits_for_the_flags_of_another(command, monkeypatch, name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_explains_its_flags(command, name):
-    outcome = command(name, "--help")
+    outcome = command(name, "--help_all")
     assert outcome.status == 0
     assert outcome.err == ""
     for flag in ("--config", "--model", "--data", "--trainer.accelerator", "--ckpt_path"):
@@ -58,7 +58,7 @@ def test_a_command_explains_its_flags(command, name):
 
 
 def test_every_instrument_is_explained(command):
-    text = " ".join(command("fit", "--help").out.split())
+    text = " ".join(command("fit", "--help_all").out.split())
     for name, kind in INSTRUMENTS.items():
         first = kind.__doc__.strip().split("\n")[0].rstrip(".")
         assert first in text, name
