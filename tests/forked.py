@@ -37,8 +37,7 @@ class Forked:
         process = _SERVER.Process(
             target=_run, args=(words, folder, environment, self._out, self._err)
         )
-        unmeasured = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
-        with mock.patch.dict(os.environ, unmeasured, clear=True):
+        with unmeasured():
             process.start()
         self._process = process
 
@@ -64,6 +63,12 @@ class Forked:
         self._process.join(timeout)
         assert self.returncode is not None, f"it has not ended in {timeout} s: {self._err}"
         return tuple(path.read_text() if path.exists() else "" for path in (self._out, self._err))
+
+
+def unmeasured():
+    """A context in which the fork server is started: neither it nor its processes are measured."""
+    rest = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
+    return mock.patch.dict(os.environ, rest, clear=True)
 
 
 def _run(words, folder, environment, out, err):

@@ -20,6 +20,7 @@ from descentlab.errors import UsageError
 from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective, TwoLayerNet
 from descentlab.optimizers import Adam, GradientDescent, Momentum
 from descentlab.runs.logger import RunLogger
+from forked import unmeasured
 
 EPOCHS = 2
 DEADLINE = 100  # seconds for a group of processes, of which 25 are expected
@@ -246,7 +247,10 @@ def group(world, folder, middle=None):
         port = listener.getsockname()[1]
     folder.mkdir()
     words = (world, port, str(folder), middle and str(middle))
-    running = multiprocessing.spawn(work, words, nprocs=world, join=False)
+    with unmeasured():
+        running = multiprocessing.start_processes(
+            work, words, nprocs=world, join=False, start_method="forkserver"
+        )
     deadline = time.monotonic() + DEADLINE
     try:
         while not running.join(timeout=1):
