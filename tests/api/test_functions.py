@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,26 @@ class Interrupting(Callback):
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A folder in which two runs were made; tests copy it."""
+    folder, before = tmp_path_factory.mktemp("pair"), os.getcwd()
+    os.chdir(folder)
+    try:
+        for rate in (0.05, 0.06):
+            descentlab.fit("toy/wavy", max_epochs=3, lr=rate)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def runs(pair, here):
+    """The same two runs, in the working folder."""
+    shutil.copytree(pair / "logs", here / "logs")
+    return descentlab.load("toy/wavy/0"), descentlab.load("toy/wavy/1")
 
 
 @pytest.fixture
@@ -95,15 +116,14 @@ def test_a_run_is_that_of_the_command_bit_for_bit(words, call, here, unlike_a_ne
         assert measured["last"]["loss"] == ours["last"]["loss"]
 
 
-def test_files_that_are_not_alike_are_seen(here):
-    run = descentlab.fit("toy/wavy", max_epochs=3)
-    other = descentlab.fit("toy/wavy", max_epochs=3, lr=0.0501)
+def test_files_that_are_not_alike_are_seen(runs, here):
+    run, other = runs
     found = differing_files(run.folder, other.folder)
     assert {"config.yaml", "batch_losses.csv", "checkpoints/last.ckpt"} <= found
-    again = descentlab.fit("toy/wavy", max_epochs=3)
-    assert differing_files(run.folder, again.folder) == set()
-    (again.folder / "figures/epoch_losses.svg").unlink()
-    assert differing_files(run.folder, again.folder) == {"figures/epoch_losses.svg"}
+    again = shutil.copytree(run.folder, here / "again")
+    assert differing_files(run.folder, again) == set()
+    (again / "figures/epoch_losses.svg").unlink()
+    assert differing_files(run.folder, again) == {"figures/epoch_losses.svg"}
 
 
 STOPPING = "\nstopping after this batch; press Ctrl-C again to stop at once\n"
@@ -132,17 +152,11 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_process_stays_as_it_was(name, here, unlike_a_new_process, capfd):
-    for _ in range(2 if name in ("load", "test", "plot", "compare") else 0):
-        descentlab.fit("toy/wavy", max_epochs=2)
+def test_the_process_stays_as_it_was(name, runs, unlike_a_new_process, capfd):
     before = state()
     CALLS[name]()
     assert changed(before, state()) == []
-    assert capfd.readouterr() == (
-        "",
-        "\nstopping after this batch; press Ctrl-C again to stop at once\n"
-        * (name == "interrupted"),
-    )
+    assert capfd.readouterr() == ("", STOPPING * (name == "interrupted"))
 
 
 @pytest.mark.parametrize(
@@ -202,9 +216,8 @@ def test_a_figure_is_that_of_the_run_and_shows_itself(here):
         run.plot("losses")
 
 
-def test_runs_are_compared_as_by_the_command(here, capsys):
-    run = descentlab.fit("toy/wavy", max_epochs=3)
-    other = descentlab.fit("toy/wavy", max_epochs=3, lr=0.06)
+def test_runs_are_compared_as_by_the_command(here, runs, capsys):
+    run, other = runs
     found = descentlab.compare(run, other, out="ours")
     assert main(["compare", str(run.place), str(other.place), "--out", "theirs"]) == 0
     assert capsys.readouterr().out.startswith(repr(found))
@@ -217,7 +230,8 @@ def test_runs_are_compared_as_by_the_command(here, capsys):
 
 
 def test_a_class_and_a_run_stand_for_their_names(here):
-    run = descentlab.fit("toy/wavy", max_epochs=2, optimizer=MyDescent, lr=0.1)
+    without = {"learning_curves": None, "graph_export": None}
+    run = descentlab.fit("toy/wavy", max_epochs=2, optimizer=MyDescent, lr=0.1, **without)
     path = run.config["model"]["init_args"]["optimizer"]["class_path"]
     assert path == f"{MyDescent.__module__}.MyDescent"
     again = descentlab.fit(resume=run, max_epochs=5)
