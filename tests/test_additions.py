@@ -14,11 +14,19 @@ from pages import ROOT, blocks, commands, shorter, words_of
 pytestmark = pytest.mark.slow
 
 MOST_PLACES = 5
-#: one process for all commands of a page, that imports the copy once
-ALL_COMMANDS = """
+#: one process for the tests and all commands of a page, that imports the copy once; their pictures
+#: are white: others look at what is drawn
+TESTS_AND_COMMANDS = """
 import json, sys
+import numpy, pytest
+name, tests, commands = json.load(sys.stdin)
+for folder in tests:  # where no test has the name, pytest ends with a status that is not 0
+    assert pytest.main(["-q", "-m", "not slow", "-k", name, folder]) == 0, folder
 from descentlab.__main__ import main
-for words in json.load(sys.stdin):
+from descentlab.drawing import curves
+curves.pixels = lambda figure: numpy.full((100, 160, 3), 255, dtype=numpy.uint8)
+curves.FigureCanvasSVG.print_svg = lambda _, path, metadata: path.write_text("<svg/>")
+for words in commands:
     assert main(words) == 0, words
 """
 
@@ -72,9 +80,8 @@ def try_commands(page, name, copy):
                 lines.append([*words_of(command, ""), *shorter(command)])
     assert tests
     assert lines
-    for folder in tests:  # where no test has the name, pytest ends with a status that is not 0
-        run(copy, sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-k", name, folder)
-    run(copy, sys.executable, "-c", ALL_COMMANDS, given=json.dumps(lines))
+    given = json.dumps([name, tests, lines])
+    run(copy, sys.executable, "-c", TESTS_AND_COMMANDS, given=given)
 
 
 @pytest.mark.parametrize(

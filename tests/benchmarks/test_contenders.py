@@ -11,7 +11,7 @@ from benchmarks.fits import Fits, quietly
 from benchmarks.loops import Problem, optax_scan, plain, stock
 from descentlab.datamodules import TensorLoader
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("white_pictures")]
 
 needs_optax = pytest.mark.skipif(
     importlib.util.find_spec("optax") is None, reason="optax is not installed (extra bench)"
@@ -68,6 +68,7 @@ def test_a_fit_that_fails_says_why():
         quietly(["fit", "--config=nowhere"])
 
 
+@pytest.mark.usefixtures("once")
 def test_the_overhead_has_a_row_for_each_way():
     ways = {"plainly": (), "chunks of 5": ("--model.manual_optimization=true", "--data.chunk=5")}
     others = {**overhead.LOOPS, "stock Lightning": stock}
@@ -81,7 +82,7 @@ def test_the_overhead_has_a_row_for_each_way():
 @pytest.fixture
 def once(monkeypatch):
     """Each contender runs once: how often they do is tested elsewhere."""
-    for case in (sweep, startup):
+    for case in (overhead, sweep, startup):
         monkeypatch.setattr(
             case, "in_turn", lambda runs, *_, **__: {name: [run()] for name, run in runs.items()}
         )

@@ -192,6 +192,7 @@ def test_a_module_without_a_loss_of_its_own_is_left_without_a_picture(tmp_path):
     assert not (tmp_path / "figures").exists()
 
 
+@pytest.mark.usefixtures("white_pictures")
 def test_a_shipped_toy_draws_its_path_and_a_flag_leaves_it_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["fit", "--config", "toy/norm.yaml", "--progress", "null", "--trainer.max_epochs", "2"]

@@ -1,6 +1,7 @@
 """Without the tricks for speed a run takes the public way, and writes the same."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,9 @@ from descentlab.__main__ import main
 
 #: run by a process of its own: the switch is looked at when the package is imported
 PLAIN = """
-import sys
+import json, sys
 from descentlab.__main__ import main
-status = main(sys.argv[1:])
+assert [main(words) for words in json.loads(sys.argv[1])] == [0, 0]
 from lightning.pytorch import Callback, LightningModule
 from descentlab.callbacks import BatchLoss
 from descentlab.internals.lightning import STEP_HOOKS, LeanModule, NoProfiler
@@ -23,7 +24,6 @@ module, callback = LinearRegression(1), BatchLoss()
 assert all(callable(getattr(one, hook)) for hook in STEP_HOOKS for one in (module, callback))
 assert not {"__setattr__", "_call_batch_hook", "profile"} & {*vars(LeanModule), *vars(NoProfiler)}
 assert not hasattr(LinearRegression.training_step, "__signature__")
-raise SystemExit(status)
 """
 
 CONFIG = ("fit", "--config", "linear_regression/split.yaml", "--trainer.max_epochs", "4")
@@ -48,23 +48,29 @@ def written(folder):
     return tables
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "more",
-    [
-        (),
-        ("--model.manual_optimization", "true", "--data.chunk", "5"),
-    ],
-    ids=["automatic", "chunks"],
-)
-def test_a_plain_run_writes_the_same(more, tmp_path):
-    spared, plain = tmp_path / "spared", tmp_path / "plain"
-    assert main(words(spared, *more)) == 0
+WAYS = {
+    "automatic": (),
+    "chunks": ("--model.manual_optimization", "true", "--data.chunk", "5"),
+}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A folder with a plain run of each way."""
+    folder = tmp_path_factory.mktemp("plain")
     environment = {**os.environ, "DESCENTLAB_PLAIN": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PLAIN, *words(plain, *more)]
+    every = json.dumps([words(folder / way, *more) for way, more in WAYS.items()])
+    command = [sys.executable, "-c", PLAIN, every]
     made = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    found = written(plain)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_a_plain_run_writes_the_same(way, plain, tmp_path):
+    assert main(words(tmp_path, *WAYS[way])) == 0
+    found = written(plain / way)
     assert len(found["batch_losses.csv"]) > 20
     assert len(found["metrics.csv"]) > 4
-    assert found == written(spared)
+    assert found == written(tmp_path)

@@ -148,6 +148,7 @@ def close(found, expected, rounding):
     [((), 1), (("--model.seeds", "[3, 1, 2]", "--model.members_at_once", "6"), 3)],
     ids=["three on one machine", "three nodes, seeds in groups"],
 )
+@pytest.mark.usefixtures("white_pictures")
 def test_several_processes_make_the_table_of_one(tmp_path, monkeypatch, more, nodes):
     three, one = tmp_path / "three", tmp_path / "one"
     for folder in (three, one):

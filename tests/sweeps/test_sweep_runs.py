@@ -17,7 +17,13 @@ GRID = f"{{lr: {RATES}, momentum: [0.0, 0.5]}}"
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(drawing_run, white_pictures):
+    """Run a command in an empty folder; its pictures are white."""
+    return drawing_run
+
+
+@pytest.fixture
+def drawing_run(tmp_path, monkeypatch, capsys):
     """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
@@ -36,8 +42,8 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def test_a_sweep_leaves_a_row_for_each_member(run, tmp_path):
-    out = run(*SWEEP, "--model.grid", GRID)
+def test_a_sweep_leaves_a_row_for_each_member(drawing_run, tmp_path):
+    out = drawing_run(*SWEEP, "--model.grid", GRID)
     rows = table(f"{RUN}/sweep.csv")
     assert [(float(r["lr"]), float(r["momentum"])) for r in rows] == [
         (rate, momentum) for rate in RATES for momentum in (0.0, 0.5)
@@ -178,8 +184,8 @@ def test_a_wrong_grid_ends_with_one_message(run):
     assert run(*SWEEP, "--model.grid", "{lr: [-1]}", status=2).endswith("-1.0 was given")
 
 
-def test_the_shipped_sweep_over_two_values_is_drawn(run, tmp_path):
-    run("fit", "--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "2")
+def test_the_shipped_sweep_over_two_values_is_drawn(drawing_run, tmp_path):
+    drawing_run("fit", "--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "2")
     rows = table("logs/linear_regression/lr_sweep/version_0/sweep.csv")
     assert len(rows) == 12
     stacked = torch.load(
@@ -191,9 +197,9 @@ def test_the_shipped_sweep_over_two_values_is_drawn(run, tmp_path):
     assert float(rows[3]["last.slope[0]"]) == pytest.approx(slope[3, 0].item(), rel=1e-6)
 
 
-def test_a_sweep_all_of_which_diverged_has_failed_and_is_drawn(run, tmp_path):
+def test_a_sweep_all_of_which_diverged_has_failed_and_is_drawn(drawing_run, tmp_path):
     words = ("--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "3")
-    says = run("fit", *words, "--model.grid", "{lr: [1.0e30, 1.0e32]}", status=1)
+    says = drawing_run("fit", *words, "--model.grid", "{lr: [1.0e30, 1.0e32]}", status=1)
     assert "every member diverged" in says
     folder = tmp_path / "logs/linear_regression/lr_sweep/version_0"
     assert f"{folder.relative_to(tmp_path)}" in says
