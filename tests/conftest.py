@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+from io import BytesIO
 
 # one thread, here and in the processes that tests start: with problems as small as these, threads
 # only wait for each other, and sums do not depend on how many there are
@@ -9,8 +10,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imsave
 
+from descentlab.callbacks import graph_export
 from descentlab.drawing import curves
+from descentlab.modules import autograd_facts
 
 torch.set_num_threads(1)
 
@@ -31,12 +35,16 @@ def clean_environment():
 
 @pytest.fixture
 def white_pictures(monkeypatch):
-    """Each figure is a white one, in this process: other tests look at what is drawn."""
+    """Each figure and graph is a white one, in this process: other tests look at what is drawn."""
     image = np.full((100, 160, 3), 255, dtype=np.uint8)
+    imsave(png := BytesIO(), image)
     monkeypatch.setattr(curves, "pixels", lambda figure: image)
     monkeypatch.setattr(
         curves.FigureCanvasSVG, "print_svg", lambda _, path, metadata: path.write_text("<svg/>")
     )
+    for module in (autograd_facts, graph_export):
+        monkeypatch.setattr(module, "to_svg", lambda dot: "<svg/>")
+        monkeypatch.setattr(module, "to_png", lambda svg: png.getvalue())
 
 
 def _forget():
