@@ -17,11 +17,13 @@ from torch.optim import LBFGS, Optimizer
 from ..datamodules.processes import mean_over_processes
 from ..errors import RunError
 from ..optimizers import Rule
+from ..optimizers.stability import predicted_rate
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
 from ..runs.joined import read_losses
 from .fresh_metrics import is_new
 from .instrument import Instrument
+from .stability import Stability
 
 FLUSH_EVERY = 64  # updates: so long may a loss that is not finite go unseen within an epoch
 
@@ -286,15 +288,28 @@ def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     """Return what is known of the learning rate, to be added to the message."""
     if not trainer.optimizers:
         return ""
-    rate = trainer.optimizers[0].param_groups[0]["lr"]
+    optimizer = trainer.optimizers[0]
+    name, rate = type(optimizer).__name__, optimizer.param_groups[0]["lr"]
     curvature = getattr(pl_module, "largest_curvature", lambda batch: None)(batch)
     part = trainer.world_size > 1  # what is at hand is a part of the batch
-    if curvature is None or not 0 < curvature < math.inf or part:
-        return f"; the learning rate is {rate:g}: try a smaller one"
+    bound = None if curvature is None or part else predicted_rate(optimizer, curvature)
+    if bound is None:
+        return f"; the learning rate is {rate:g}: try a smaller one{_measured(trainer)}"
     here, rest = "here", ""
     if trainer.num_training_batches > 1:
         here, rest = "on the last batch seen", "; other batches may need a smaller one"
     return (
-        f"; the learning rate is {rate:g}, and gradient descent is stable below "
-        f"{2 / curvature:.6g} {here} (2 / largest curvature {curvature:.6g}){rest}"
+        f"; the learning rate is {rate:g}, and {name} is stable below {bound:.6g} {here} (by the "
+        f"largest curvature, {curvature:.6g}){rest}"
     )
+
+
+def _measured(trainer: Trainer) -> str:
+    """Return which rate is the largest by what a `Stability` in the trainer measured last."""
+    watches = (one for one in trainer.callbacks if isinstance(one, Stability))  # type: ignore[attr-defined]  # one is a property
+    known = [row for watch in watches for row in watch.found if row.bound is not None]
+    if not known:
+        return ""
+    step, largest, preconditioned, bound = known[-1]
+    steepest = largest if preconditioned is None else preconditioned
+    return f", below {bound:.6g} by the curvature at step {step}, {steepest:.6g}"

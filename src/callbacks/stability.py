@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from ..errors import UsageError
-from ..optimizers.stability import predicted_rate
+from ..optimizers.stability import preconditioned_rate, preconditioner, predicted_rate
 from ..runs.files import write_whole
 from ..runs.folder import log_series, run_to_write
 from .fresh_metrics import is_new
@@ -24,28 +24,48 @@ _PRECISION = 1e-5  # of an eigenvalue by Lanczos, relative to it
 _KINKED = ("Relu", "Abs", "Sign", "Max", "Min", "Hardtanh", "Clamp", "L1", "Huber", "Shrink")
 
 
+class Measured(NamedTuple):
+    """A curvature.
+
+    Attributes:
+        step: how many updates had been made.
+        largest: the largest eigenvalue of the Hessian.
+        preconditioned: for Adam that of the Hessian which its second moments precondition; None of
+            others, and before the first update.
+        bound: below which learning rate the optimizer is stable; None where none is known.
+    """
+
+    step: int
+    largest: float
+    preconditioned: float | None
+    bound: float | None
+
+
 class Stability(UpdateInstrument):
     r"""Measure the largest eigenvalue of the loss's Hessian every some steps.
 
     .. math:: \gamma < \frac{2}{\lambda_{\max}}, \qquad \gamma < \frac{2(1 + \mu)}{\lambda_{\max}}
 
-    are the bounds of gradient descent and the heavy ball on the quadratic that the loss is nearby.
-    The loss is the first one of the step, on its batch; its graph is used as it is, so that nothing
-    is computed anew, drawn or changed. Up to 32 parameters the Hessian is made and its eigenvalues
-    are exact; beyond, Lanczos' method (`scipy.sparse.linalg.eigsh`) finds the largest from products
-    with vectors, to 1e-5. No bound is given of another optimizer, where the curvature is not above
-    0, and where an operation with a kink (ReLU, abs, max, clamp) is in the graph.
+    are the bounds of gradient descent and the heavy ball on the quadratic that the loss is nearby;
+    `predicted_rate` has those of Nesterov's momentum, of dampening and of decay, too. The loss is
+    the first one of the step, on its batch; its graph is used as it is, so that nothing is computed
+    anew, drawn or changed. Up to 32 parameters the Hessian is made and its eigenvalues are exact;
+    beyond, Lanczos' method (`scipy.sparse.linalg.eigsh`) finds the largest from products with
+    vectors, to 1e-5. For Adam and AdamW the eigenvalue of the Hessian that is preconditioned by the
+    second moments, as they are now, is measured beside it; the bound that follows from it is a
+    diagnostic, since these move. No bound is given of another optimizer, where the curvature is not
+    above 0, and where an operation with a kink (ReLU, abs, max, clamp) is in the graph.
 
-    Written: `curvature.csv` (step, largest, bound) in the run's folder, and `curvature/largest` in
-    TensorBoard, once an epoch and where a run ends early. A loss that cannot be differentiated
-    twice, complex parameters and the scaled losses of 16-bit training are not measured, and a
-    warning says so.
+    Written: `curvature.csv` (step, largest, preconditioned, bound) in the run's folder, and
+    `curvature/largest` in TensorBoard, once an epoch and where a run ends early. A loss that cannot
+    be differentiated twice, complex parameters and the scaled losses of 16-bit training are not
+    measured, and a warning says so.
 
     Args:
         every: how many updates there are from one measurement to the next.
 
     Attributes:
-        found: the step (updates made before), the eigenvalue, and the bound or None, of each.
+        found: what was measured, in the order of the steps.
 
     Raises:
         UsageError: `every` is below 1.
@@ -55,7 +75,7 @@ class Stability(UpdateInstrument):
         if every < 1:
             raise UsageError(f"every = {every} is below 1: give the number of updates, 1 or more")
         self.every = every
-        self.found: list[tuple[int, float, float | None]] = []
+        self.found: list[Measured] = []
         self._path: Path | None = None
         self._off, self._written, self._last = False, 0, -1
 
@@ -78,19 +98,28 @@ class Stability(UpdateInstrument):
         if self._off or step % self.every or step == self._last:
             return
         self._last = step
+        if not torch.isfinite(loss):  # the run has diverged, which says itself why
+            return
         parameters = [p for p in pl_module.parameters() if p.requires_grad]
         if any(p.is_complex() for p in parameters) or trainer.precision == "16-mixed":
             self._give_up("complex parameters and scaled losses are not measured")
             return
         batches = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         try:
-            largest = largest_eigenvalue(loss * batches, parameters)
+            self.found.append(self._measured(trainer, loss * batches, parameters))
         except RuntimeError as error:  # whatever has no second derivative
             self._give_up(" ".join(str(error).split()))
-            return
-        optimizer = trainer.optimizers[0]
-        smooth = len(trainer.optimizers) == 1 and not has_kinks(loss)
-        self.found.append((step, largest, predicted_rate(optimizer, largest) if smooth else None))
+
+    def _measured(self, trainer: Trainer, loss: Tensor, parameters: Sequence[Tensor]) -> Measured:
+        optimizer, step = trainer.optimizers[0], trainer.global_step
+        largest = largest_eigenvalue(loss, parameters)
+        if len(trainer.optimizers) > 1 or has_kinks(loss):
+            return Measured(step, largest, None, None)
+        divisors = preconditioner(optimizer, parameters)
+        if divisors is None:
+            return Measured(step, largest, None, predicted_rate(optimizer, largest))
+        steepest = largest_eigenvalue(loss, parameters, *divisors)
+        return Measured(step, largest, steepest, preconditioned_rate(optimizer, steepest))
 
     def _give_up(self, reason: str) -> None:
         self._off = True
@@ -109,29 +138,38 @@ class Stability(UpdateInstrument):
     def _write(self, trainer: Trainer) -> None:
         if self._path is None:
             return
-        rows = (f"{s},{v!r},{'' if bound is None else repr(bound)}" for s, v, bound in self.found)
+        rows = (",".join("" if v is None else repr(v) for v in row) for row in self.found)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, "\n".join(["step,largest,bound", *rows]) + "\n")
-        for step, value, _ in self.found[self._written :]:
-            log_series(trainer, "curvature/largest", [value], step)
+        write_whole(self._path, "\n".join(["step,largest,preconditioned,bound", *rows]) + "\n")
+        for measured in self.found[self._written :]:
+            log_series(trainer, "curvature/largest", [measured.largest], measured.step)
         self._written = len(self.found)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was measured so far."""
-        return {"found": list(self.found)}
+        return {"found": [tuple(row) for row in self.found]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the measurements of an earlier run."""
-        self.found = [tuple(row) for row in state_dict["found"]]
+        self.found = [Measured(*row) for row in state_dict["found"]]
         self._written = len(self.found)
 
 
-def largest_eigenvalue(loss: Tensor, parameters: Sequence[Tensor]) -> float:
-    """Return the largest eigenvalue of a loss's Hessian; its graph is left as it is.
+def largest_eigenvalue(
+    loss: Tensor,
+    parameters: Sequence[Tensor],
+    divisors: Sequence[Tensor] | None = None,
+    decay: float = 0.0,
+) -> float:
+    r"""Return the largest eigenvalue of a loss's Hessian; its graph is left as it is.
+
+    .. math:: \lambda_{\max}(P^{-1/2} (H + w) P^{-1/2})
 
     Args:
         loss: with its graph, (); differentiable twice.
         parameters: what it is differentiated by.
+        divisors: the diagonal of P, in the parts of the parameters, > 0; ones if not given.
+        decay: w.
 
     Raises:
         RuntimeError: autograd cannot differentiate it twice.
@@ -147,16 +185,18 @@ def largest_eigenvalue(loss: Tensor, parameters: Sequence[Tensor]) -> float:
                 loss, parameters, create_graph=True, allow_unused=True, materialize_grads=True
             )
         )
+    scale = torch.ones_like(slopes) if divisors is None else parameters_to_vector(divisors).rsqrt()
+    scale = scale.detach()
     if not slopes.requires_grad:
-        return 0.0
+        return decay * float(scale.square().max())
     if any("Error" in name for name in _nodes(slopes)):  # autograd would take them for constants
         raise RuntimeError("an operation in it can be differentiated once only")
 
     def product(vector: Tensor) -> Tensor:
         made = torch.autograd.grad(
-            slopes, parameters, vector, True, allow_unused=True, materialize_grads=True
+            slopes, parameters, scale * vector, True, allow_unused=True, materialize_grads=True
         )
-        return parameters_to_vector(made).detach()
+        return scale * (parameters_to_vector(made).detach() + decay * scale * vector)
 
     count = len(slopes)
     if count <= _EXACT_UP_TO:

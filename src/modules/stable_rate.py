@@ -28,7 +28,8 @@ class StableRate(LightningModule):
     r"""Find the largest stable learning rate of a module on a batch, in two ways.
 
     Predicted: :math:`2 / \lambda_{\max}` of gradient descent and :math:`2 (1 + \mu) /
-    \lambda_{\max}` of momentum, with the curvature by power iteration; null for other optimizers.
+    \lambda_{\max}` of momentum, with the curvature by power iteration (`predicted_rate` has those
+    of SGD's other forms); null for other optimizers.
     Observed: real steps of the module's own optimizer, and a bisection for the rate at which they
     stop getting smaller. Neither asks the module what it knows of itself. `predict` writes
     `stability.json`.

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.nn.utils import parameters_to_vector
 from torch.optim import SGD, Optimizer
 
 from ..errors import RunError
+from .adam import Adam
 from .gradient_descent import GradientDescent
 from .momentum import Momentum
 
@@ -20,6 +22,15 @@ _OCTAVES = 120  # halvings or doublings of the first rate, before the search is 
 _FEWEST = 8  # steps in four windows of two
 _STRAIGHT = 1e-12  # a change of the steps, relative to them, that is rounding
 _MARGINAL = 1e-9  # a growth per step, as a logarithm, that is rounding
+#: optimizers that divide each step by the root of a running mean of squares
+ADAMS = (Adam, torch.optim.Adam, torch.optim.AdamW)
+#: hyperparameters that a bound depends on; those of all groups have to be the same
+_MATTERS = frozenset(
+    (
+        *("lr", "momentum", "dampening", "nesterov", "weight_decay", "maximize"),
+        *("betas", "eps", "amsgrad", "decoupled_weight_decay"),
+    )
+)
 
 
 def curvature_by_power_iteration(
@@ -78,14 +89,22 @@ def _drawn(parameters: Sequence[Tensor]) -> Tensor:
 def predicted_rate(optimizer: Optimizer, curvature: float) -> float | None:
     r"""Return below which learning rate an optimizer is stable on a quadratic.
 
-    .. math:: \gamma < \frac{2 (1 + \mu)}{\lambda_{\max}}
+    With the largest eigenvalue :math:`\lambda` of the Hessian and a decay w that is added to the
+    gradient, it is for momentum :math:`\mu` with dampening :math:`\tau`, and in Nesterov's form,
+
+    .. math:: \gamma < \frac{2 (1 + \mu)}{(1 - \tau)(\lambda + w)}, \qquad
+        \gamma < \frac{2 (1 + \mu)}{(1 + 2 \mu)(\lambda + w)}
+
+    and for gradient descent that with :math:`\mu = \tau = 0`: where a root of
+    :math:`\det(z - A)`, of the matrix A of a step, leaves the unit circle at -1.
 
     Args:
-        optimizer: gradient descent, or momentum :math:`\mu` in the form of torch.optim.SGD.
-        curvature: the largest eigenvalue :math:`\lambda_{\max}` of the Hessian.
+        optimizer: `GradientDescent`, `Momentum`, or torch.optim.SGD.
+        curvature: the largest eigenvalue of the Hessian.
 
     Returns:
-        The rate; None of another optimizer, and where the curvature is not above 0.
+        The rate; None of another optimizer, of one that maximizes or whose groups differ, and where
+        the curvature, with the decay, is not above 0.
 
     Reference:
         Polyak (1964), for the heavy ball.
@@ -94,13 +113,92 @@ def predicted_rate(optimizer: Optimizer, curvature: float) -> float | None:
         >>> predicted_rate(Momentum([torch.zeros(1)], momentum=0.5), 4.0)
         0.75
     """
-    settings = optimizer.param_groups[0]
-    changed = any(
-        settings.get(name) for name in ("nesterov", "dampening", "weight_decay", "maximize")
-    )
-    if type(optimizer) not in (GradientDescent, Momentum, SGD) or changed or curvature <= 0:
+    settings = _settings(optimizer, (GradientDescent, Momentum, SGD))
+    if settings is None:
         return None
-    return float(2 * (1 + settings.get("momentum", 0.0)) / curvature)
+    momentum = settings.get("momentum", 0.0)
+    dampening = settings.get("dampening", 0.0) if momentum else 0.0
+    factor = 1 + 2 * momentum if settings.get("nesterov") else 1 - dampening
+    below = factor * (curvature + settings.get("weight_decay", 0.0))
+    return _quotient(2 * (1 + momentum), below) if momentum < 1 else None
+
+
+def preconditioned_rate(optimizer: Optimizer, curvature: float) -> float | None:
+    r"""Return below which learning rate Adam is stable on a quadratic, its second moments held.
+
+    .. math:: \gamma < \frac{2 (1 + \beta_1)}{(1 - \beta_1) \lambda + (1 + \beta_1) w}
+
+    Args:
+        optimizer: `Adam`, or torch.optim's Adam or AdamW, with a decoupled decay w.
+        curvature: the largest eigenvalue :math:`\lambda` of the preconditioned Hessian,
+            :math:`P^{-1/2} (H + w) P^{-1/2}`, P and the coupled w as `preconditioner` gives them.
+
+    Returns:
+        The rate; None of another optimizer, of one that maximizes or whose groups differ, and where
+        no rate is the largest.
+
+    Reference:
+        Cohen et al. (2022), "Adaptive gradient methods at the edge of stability".
+
+    Example:
+        >>> round(preconditioned_rate(torch.optim.Adam([torch.zeros(1)]), 1.0), 6)
+        38.0
+    """
+    settings = _settings(optimizer, ADAMS)
+    if settings is None:
+        return None
+    beta = settings["betas"][0]
+    decay = settings.get("weight_decay", 0.0) if _decoupled(optimizer, settings) else 0.0
+    return _quotient(2 * (1 + beta), (1 - beta) * curvature + (1 + beta) * decay)
+
+
+def preconditioner(
+    optimizer: Optimizer, parameters: Sequence[Tensor]
+) -> tuple[list[Tensor], float] | None:
+    r"""Return what Adam divides each step by, and the decay that is in its gradient.
+
+    .. math:: P = \sqrt{v_t / (1 - \beta_2^t)} + \epsilon
+
+    Args:
+        optimizer: any.
+        parameters: what it steps.
+
+    Returns:
+        P of each parameter, and w; None of an optimizer that is not Adam, whose groups differ, or
+        that has not yet stepped each of the parameters.
+    """
+    settings = _settings(optimizer, ADAMS)
+    if settings is None:
+        return None
+    divisors = []
+    for parameter in parameters:
+        state = optimizer.state.get(parameter)
+        if not state or parameter.is_complex():
+            return None
+        square = state["max_exp_avg_sq" if settings.get("amsgrad") else "exp_avg_sq"]
+        left = (1 - settings["betas"][1] ** float(state["step"])) ** 0.5
+        divisors.append(square.sqrt() / left + settings["eps"])
+    coupled = not _decoupled(optimizer, settings)
+    return divisors, settings.get("weight_decay", 0.0) if coupled else 0.0
+
+
+def _settings(optimizer: Optimizer, kinds: tuple[type, ...]) -> dict[str, Any] | None:
+    """Return the hyperparameters of all groups; None of other kinds, and where groups differ."""
+    first, *others = (
+        {name: value for name, value in group.items() if name in _MATTERS}
+        for group in optimizer.param_groups
+    )
+    if type(optimizer) not in kinds or first.get("maximize") or any(o != first for o in others):
+        return None
+    return first
+
+
+def _quotient(above: float, below: float) -> float | None:
+    return float(above / below) if above > 0 and 0 < below < math.inf else None
+
+
+def _decoupled(optimizer: Optimizer, settings: Mapping[str, Any]) -> bool:
+    return bool(settings.get("decoupled_weight_decay", type(optimizer) is torch.optim.AdamW))
 
 
 class Settling:

@@ -10,7 +10,7 @@ from foreign import Foreign, fit, loader
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from descentlab.callbacks import BatchLoss
+from descentlab.callbacks import BatchLoss, Stability
 from descentlab.callbacks.batch_loss import FLUSH_EVERY
 from descentlab.errors import RunError
 
@@ -107,7 +107,25 @@ def test_a_resumed_run_goes_on_counting(tmp_path, kept):
     assert table(tmp_path) == table(tmp_path / "whole")[10:]
 
 
-@pytest.mark.parametrize(("rows", "rest"), [(8, " here (2 "), (40, " on the last batch seen (2 ")])
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_message_has_the_bound_that_was_measured_last(tmp_path, watched):
+    watch = Stability(every=2)
+    with pytest.raises(RunError) as stopped:
+        fit(tmp_path, *([watch] if watched else []), BatchLoss(), module=Foreign(nan_at=7))
+    said = str(stopped.value)
+    if not watched:
+        assert said.endswith("try a smaller one")
+        return
+    step, largest, _, bound = watch.found[-1]
+    assert (step, bound) == (6, pytest.approx(2 * 1.5 / largest))
+    assert said.endswith(
+        f"smaller one, below {bound:.6g} by the curvature at step 6, {largest:.6g}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "rest"), [(8, " here (by "), (40, " on the last batch seen (by ")]
+)
 def test_the_message_says_which_rates_are_stable(tmp_path, rows, rest):
     class Curved(Foreign):
         def largest_curvature(self, batch):
@@ -117,8 +135,8 @@ def test_the_message_says_which_rates_are_stable(tmp_path, rows, rest):
     module, train = Curved(nan_at=3), loader(rows=rows)
     with pytest.raises(RunError) as stopped:
         fit(tmp_path, BatchLoss(), module=module, train=train, epochs=5)
-    bound = 2 / module.largest_curvature([*train][-1])
-    told = re.search(r"gradient descent is stable below ([\d.e+-]+)(.*)", str(stopped.value))
+    bound = 2 * 1.5 / module.largest_curvature([*train][-1])  # momentum 0.5
+    told = re.search(r"SGD is stable below ([\d.e+-]+)(.*)", str(stopped.value))
     assert told[1] == f"{bound:.6g}"
     assert told[2].startswith(rest)
     assert ("other batches may need a smaller one" in told[2]) == (rows > 8)

@@ -211,7 +211,7 @@ def test_a_stable_rate_of_one_batch_of_several_is_called_so(command, here):
     words = ("fit", "--config", "linear_regression/split.yaml", "--model.optimizer.lr", "1e30")
     outcome = command(*words, "--progress", "null")
     assert outcome.status == 1
-    assert " on the last batch seen (2 / largest curvature " in outcome.message
+    assert " on the last batch seen (by the largest curvature, " in outcome.message
     assert outcome.message.count("; other batches may need a smaller one") == 1
 
 
@@ -227,7 +227,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_finished(com
     step = len(finite)
     assert f"the loss at step {step} (epoch {step}) is inf: " in outcome.message
     assert f"the last finite loss was {finite[-1]:.6g}; " in outcome.message
-    assert "gradient descent is stable below 2.5e-05 here" in outcome.message  # 1 / 200^2
+    assert "GradientDescent is stable below 2.5e-05 here" in outcome.message  # 1 / 200^2
     assert f"what was finished before is in {run.relative_to(here)}" in outcome.message
 
     for name in ("best", "last"):

@@ -11,6 +11,8 @@ from descentlab.optimizers.stability import (
     Settling,
     curvature_by_power_iteration,
     largest_stable_rate,
+    preconditioned_rate,
+    preconditioner,
     predicted_rate,
 )
 from tolerances import FLOAT64
@@ -161,11 +163,109 @@ def test_steps_of_one_length_are_stable_at_no_rate():
 def test_what_has_no_closed_form_is_not_predicted():
     theta = [torch.zeros(1)]
     assert predicted_rate(torch.optim.SGD(theta, lr=1.0), 4.0) == 0.5
-    assert predicted_rate(Adam(theta), 4.0) is None
-    assert predicted_rate(SignDescent(theta), 4.0) is None
-    assert predicted_rate(torch.optim.SGD(theta, momentum=0.5, nesterov=True), 4.0) is None
-    assert predicted_rate(torch.optim.SGD(theta, weight_decay=0.5), 4.0) is None
+    for make in (Adam, SignDescent, torch.optim.RMSprop):
+        assert predicted_rate(make(theta), 4.0) is None
     assert predicted_rate(GradientDescent(theta), -4.0) is None
+    assert predicted_rate(torch.optim.SGD(theta, maximize=True), 4.0) is None
+    assert predicted_rate(torch.optim.SGD(theta, momentum=1.5), 4.0) is None
+    assert predicted_rate(torch.optim.SGD(theta, momentum=0.5, dampening=1.0), 4.0) is None
+    groups = [{"params": theta}, {"params": [torch.ones(1)], "momentum": 0.5}]
+    assert predicted_rate(torch.optim.SGD(groups), 4.0) is None
+    assert preconditioned_rate(torch.optim.SGD(theta), 4.0) is None
+    assert preconditioned_rate(Adam(theta), 0.0) is None
+    assert preconditioner(torch.optim.SGD(theta), theta) is None
+    assert preconditioner(Adam(theta), theta) is None  # it has not stepped
+
+
+#: of SGD: momentum, dampening, decay, Nesterov's form
+FORMS = [(m, d, w, False) for m in (0.0, 0.3, 0.6, 0.9) for d in (0.0, 0.4) for w in (0.0, 0.7)]
+FORMS += [(m, 0.0, w, True) for m in (0.3, 0.9) for w in (0.0, 0.7)]
+
+
+def largest_by_spectrum(matrix):
+    """Return the rate at which a step's matrix gets an eigenvalue outside the unit circle."""
+
+    def stable(rate):
+        return bool(np.abs(np.linalg.eigvals(np.array(matrix(rate)))).max() < 1)
+
+    return largest_stable_rate(stable, 1e-12)
+
+
+@pytest.mark.parametrize(("momentum", "dampening", "decay", "nesterov"), FORMS)
+def test_each_form_of_sgd_against_the_spectrum_of_its_step(momentum, dampening, decay, nesterov):
+    """Of (v, x): v' = m v + (1 - d) h x, and x' = x - r v', or x - r (h x + m v')."""
+    curvature = 2.6
+    part = 1 - dampening if momentum else 1.0
+    h = curvature + decay
+
+    def matrix(rate):
+        v = (momentum, part * h)
+        along = (momentum * v[0], h + momentum * v[1]) if nesterov else v
+        return [v, (-rate * along[0], 1 - rate * along[1])]
+
+    theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    sgd = torch.optim.SGD([theta], 0.1, momentum, dampening, decay, nesterov)
+    predicted = predicted_rate(sgd, curvature)
+    assert predicted == pytest.approx(largest_by_spectrum(matrix), rel=1e-6)
+    assert predicted != pytest.approx(1.001 * largest_by_spectrum(matrix), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("momentum", "dampening", "decay", "nesterov"), [FORMS[3], FORMS[11], FORMS[-1], FORMS[-4]]
+)
+def test_torch_settles_below_the_bound_and_not_above(momentum, dampening, decay, nesterov):
+    loss, theta = quadratic([2.6, 0.4])
+
+    def make():
+        return torch.optim.SGD([theta], 0.1, momentum, dampening, decay, nesterov)
+
+    observed = largest_stable_rate(Settling(loss, [theta], make), 5e-4)
+    assert observed == pytest.approx(predicted_rate(make(), 2.6), rel=EXACT)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("decay", [0.0, 0.7])
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_adam_with_its_second_moments_held_against_the_spectrum_of_its_step(beta, decay, kind):
+    """Of (m, x): m' = b m + (1 - b) h x, and x' = (1 - r w) x - r m' / p."""
+    curvature, p = 2.6, 0.3
+    h, apart = (curvature, decay) if kind is torch.optim.AdamW else (curvature + decay, 0.0)
+
+    def matrix(rate):
+        m = (beta, (1 - beta) * h)
+        return [m, (-rate * m[0] / p, 1 - rate * apart - rate * m[1] / p)]
+
+    theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    adam = kind([theta], 0.1, (beta, 0.9), 0.1, weight_decay=decay)
+    theta.grad = torch.ones_like(theta)
+    adam.step()
+    adam.state[theta]["exp_avg_sq"].fill_((p - 0.1) ** 2 * (1 - 0.9))  # corrected: (p - eps)²
+    (divisors,), coupled = preconditioner(adam, [theta])
+    assert divisors.item() == pytest.approx(p, rel=1e-12)
+    found = preconditioned_rate(adam, (curvature + coupled) / p)
+    assert found == pytest.approx(largest_by_spectrum(matrix), rel=1e-6)
+
+
+def test_adam_beyond_its_bound_swings_and_below_it_settles():
+    """Real steps, the second moments next to held: 38 / λ for β1 = 0.9, with λ = 4."""
+    farthest = []
+    for rate in (0.98 * 38 / 4, 1.02 * 38 / 4):
+        theta = torch.tensor([1e-6], dtype=torch.float64, requires_grad=True)
+        adam = torch.optim.Adam([theta], rate, (0.9, 1 - 1e-15), eps=1.0)
+        adam.state[theta] = {
+            "step": torch.tensor(1e5),
+            "exp_avg": torch.zeros_like(theta),
+            "exp_avg_sq": torch.zeros_like(theta),
+        }
+        assert preconditioner(adam, [theta])[0][0].item() == pytest.approx(1.0)
+        path = []
+        for _ in range(400):
+            theta.grad = 4 * theta.detach()
+            adam.step()
+            path.append(abs(theta.item()))
+        farthest.append(max(path))
+        assert path[-1] < 1e-6 or rate > 38 / 4
+    assert farthest[0] < 1e-4 < 1e-2 < farthest[1]
 
 
 @pytest.mark.parametrize("bound", [1e-9, 0.3, 1.0000001, 12345.6])
