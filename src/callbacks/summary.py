@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from ..runs.files import write_whole
 from ..runs.folder import Run, device_name, parameter_values, run_to_write
 from ..runs.hyperparameters import flat
+from ..runs.terminal import show
 from .accelerator_timer import AcceleratorTimer
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
@@ -52,6 +53,7 @@ class Summary(Instrument):
         self._metrics = FreshMetrics()
         self._run: Run | None = None  # whose page is to be written
         self._start = 0.0
+        self._first_rates = ""  # those of the optimizers when training starts
         self._seconds_before = 0.0  # of the run that this one goes on with
         self._before = 0  # updates of it
 
@@ -64,6 +66,7 @@ class Summary(Instrument):
         """Note when training starts."""
         self._metrics.look(trainer)
         self._start = time.monotonic()
+        self._first_rates = _rates(trainer)
         self._before = trainer.global_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -128,7 +131,7 @@ class Summary(Instrument):
                 given = flat({**settings, "seed": report["seed"]})
                 logger.log_hyperparams(given, {"loss/best": best["loss"]})
         if not self.silent:
-            print(self.table(trainer, report, run.folder))
+            show(self.table(trainer, report, run.folder))
         self._seconds_before, self._start = self._seconds(), 0.0
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -155,6 +158,11 @@ class Summary(Instrument):
     def table(self, trainer: Trainer, report: dict[str, Any], folder: Path) -> str:
         """Return the table that ends a fit."""
         rows = [
+            (f"start {label} loss", f"{start:.6g}")
+            for name, label in (("train", "training"), ("val", "validation"))
+            if (start := report["start"][name]) is not None
+        ]
+        rows += [
             (
                 f"least {label} loss",
                 f"{least['loss']:.6g} at epoch {least['epoch']}{self._rose(name)}",
@@ -163,6 +171,8 @@ class Summary(Instrument):
             if (least := report["least"][name])
         ]
         rows += [(name, _short(value)) for name, value in report["parameters"].items()]
+        if self._first_rates:
+            rows.append(("lr", self._rates(trainer)))
         seconds = report["seconds"] - self._seconds_before
         made = f"{report['steps'] - self._before} in {seconds:.1f} s"
         before = f", {self._before} before" if self._before else ""
@@ -178,12 +188,24 @@ class Summary(Instrument):
         rows.append(("to test it", f"{_command('descentlab')} test --run {folder}"))
         return "\n" + "\n".join(f"{name:<22}{value}" for name, value in rows)
 
+    def _rates(self, trainer: Trainer) -> str:
+        """Return the learning rates, at the start and, where they are others, at the end."""
+        now = _rates(trainer)
+        return now if now == self._first_rates else f"{self._first_rates}, {now} at the end"
+
     def _rose(self, name: str) -> str:
         """Return what is to be said of a loss that was never below its start."""
         start = self.start.get(name)
         if start is None or self.least[name]["loss"] <= start:
             return ""
         return f", worse than at the start ({start:.6g})"
+
+
+def _rates(trainer: Trainer) -> str:
+    """Return the learning rates of all groups of parameters; one that they share but once."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    rates = (f"{float(group['lr']):.6g}" for group in groups if "lr" in group)
+    return ", ".join(dict.fromkeys(rates))
 
 
 def _batch_size(trainer: Trainer) -> Any:

@@ -21,6 +21,7 @@ from ..runs.evaluation import EVALUATIONS, Evaluation, plain_trainer
 from ..runs.folder import Run, run_to_write
 from ..runs.logger import RunLogger
 from ..runs.reading import loading, read_checkpoint
+from ..runs.terminal import show
 from ..sweeps import MemberEvaluation
 from ..sweeps.members import LARGEST_SEED
 from .commands import ABOUT, DESCRIPTION
@@ -325,7 +326,7 @@ class DescentCLI(LightningCLI):
 
     def say(self, text: str) -> None:
         """Print what was found."""
-        print(text)
+        show(text)
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the losses on the training and validation sets."""

@@ -14,6 +14,7 @@ from ..errors import ShortParser, UsageError
 from ..runs.files import write_whole
 from ..runs.names import folder_of, is_run, short_name
 from ..runs.record import Curve, Record
+from ..runs.terminal import show
 from .differences import Parting, config_differences, parting
 from .tables import aligned, figures
 
@@ -33,7 +34,7 @@ def main(words: Sequence[str]) -> int:
         options = _parser().parse_args(words)
         records = records_of(options.run, options.out)
         found = Comparison(records)
-        print(found.text())
+        show(found.text())
         options.out.mkdir(parents=True, exist_ok=True)
         print(f"\nwritten to {found.write(options.out)}")
         return 0

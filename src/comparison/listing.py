@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import ShortParser, UsageError
 from ..runs.names import LOGS, runs_below, short_name
 from ..runs.record import Record
+from ..runs.terminal import show
 from .tables import aligned
 
 HEAD = ("run", "begun", "changed", "ended", "best loss")
@@ -38,7 +39,7 @@ def main(words: Sequence[str]) -> int:
         help="of runs, at any depth (default: logs)",
     )
     try:
-        print(listed(parser.parse_args(words).folder))
+        show(listed(parser.parse_args(words).folder))
         return 0
     except (UsageError, OSError) as error:
         print(f"descentlab: error: {error}", file=sys.stderr)

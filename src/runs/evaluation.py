@@ -15,6 +15,7 @@ from .files import replacing, write_whole
 from .folder import Run, parameter_values
 from .parameter_history import KEPT_ELSEWHERE, read_history
 from .reading import ADVICE, loading, read_checkpoint, read_plain
+from .terminal import told_apart
 
 EVALUATIONS = ("validate", "test", "predict")
 
@@ -149,10 +150,12 @@ class Evaluation:
                 str(value) for column in columns.values() for value in column["predictions"]
             )
         tags = [tag for tag in next(iter(columns.values())) if tag != "parameters"]
-        lines = [f"{'':<14}" + "".join(f"{name:>16}" for name in columns)]
+        rows = {tag: [column[tag] for column in columns.values()] for tag in tags}
+        lines = [f"{'':<14}" + "".join(f"{name:>12}" for name in columns)]
         lines += [
-            f"{tag:<14}" + "".join(f"{column[tag]:>16.8g}" for column in columns.values())
-            for tag in tags
+            f"{tag:<14}" + "".join(f"{value:>12}" for value in told_apart(values))
+            for tag, values in rows.items()
+            if not _is_the_loss(tag, rows)
         ]
         return "\n" + "\n".join(lines)
 
@@ -192,6 +195,12 @@ def _after_epoch(run: Run, epoch: int) -> dict[str, Tensor]:
         first, last = min(epochs), max(epochs)
         raise UsageError(f"--epoch {epoch}: {history} holds epochs {first} to {last}")
     return epochs[epoch]
+
+
+def _is_the_loss(tag: str, rows: Mapping[str, list[float]]) -> bool:
+    """Return whether a metric of a set is the same number as the loss on it."""
+    name, _, set_ = tag.partition("/")
+    return name != "loss" and rows[tag] == rows.get(f"loss/{set_}")
 
 
 def _by_short_name(column: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ..drawing.curves import save_figure
 from ..errors import RunError
 from ..runs.files import replacing, write_whole
 from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard
+from ..runs.terminal import show
 from .evaluation import table, write_rows
 from .figures import member_curves_figure
 from .heat_map import best_loss_figure
@@ -72,11 +73,11 @@ class SweepResults(Instrument):
 
     def _print(self, sweep: Sweep, rows: Sequence[Mapping[str, Any]], run: Run) -> None:
         columns = [*sweep.members.names, "seed", "status", "best_epoch", "best_loss"]
-        print(table(ranked(rows), ["member", *columns]))
+        show(table(ranked(rows), ["member", *columns]))
         diverged, worse = (_count(rows, status) for status in ("diverged", WORSE))
         seconds = time.monotonic() - self._start
         ended = f"{diverged} diverged" + (f", {worse} ended {WORSE}" if worse else "")
-        print(f"\n{len(rows)} members in {seconds:.1f} s, {ended}: {run.folder}")
+        show(f"\n{len(rows)} members in {seconds:.1f} s, {ended}: {run.folder}")
 
     def on_exception(
         self,

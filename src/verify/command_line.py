@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import ShortParser, UsageError
+from ..runs.terminal import show
 from .verification import compare
 
 
@@ -42,7 +43,7 @@ def main(words: Sequence[str]) -> int:
             )
             for name in options.optimizer
         ]
-        print("\n\n".join(map(str, found)))
+        show("\n\n".join(map(str, found)))
         if options.json:
             content = [each.as_json() for each in found]
             options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

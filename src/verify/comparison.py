@@ -12,6 +12,7 @@ with the largest entries of each tensor, and :math:`\epsilon` the spacing of its
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -321,5 +322,5 @@ def _apart(
 
 
 def _said(error: Exception) -> str:
-    """Return an error as one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """Return an error as one line; some of torch's are as long as a page."""
+    return shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")

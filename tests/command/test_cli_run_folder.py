@@ -129,7 +129,7 @@ def test_a_test_has_its_form_and_its_figures(command, here):
         assert column["mse"] == pytest.approx(float((error**2).mean()), rel=FLOAT64)
         spread = float(((y[rows] - y[rows].mean()) ** 2).sum())
         assert column["r2"] == pytest.approx(1 - float((error**2).sum()) / spread, rel=FLOAT64)
-        assert f"{column['mse']:.8g}" in outcome.out
+        assert f"{column['mse']:.4g}" in outcome.out
     assert report["last"]["epoch"] == 29
     summary = json.loads((run / "summary.json").read_text())
     assert report["best"]["epoch"] == summary["least"]["val"]["epoch"] != 29
@@ -181,12 +181,27 @@ def test_the_config_of_a_run_makes_the_same_run_again(command, here):
 def test_a_fit_may_end_with_its_test(command, here, precision):
     outcome = command(*YOUR_DATA, "--test_after_fit", "true", "--trainer.precision", precision)
     assert outcome.status == 0
-    assert "mse/test" in outcome.out
+    assert "loss/test" in outcome.out
+    assert "r2/test" in outcome.out
+    assert "mse/test" not in outcome.out  # the loss again
+    assert json.loads((here / RUN / "test.json").read_text())["best"]["mse"] > 0
     at_once = (here / RUN / "test.json").read_text()
     (here / RUN / "test.json").unlink()
     command("test", "--run", RUN)
     assert (here / RUN / "test.json").read_text() == at_once
     assert not (here / RUN.replace("version_0", "version_1")).exists()
+
+
+def test_the_table_of_a_fit_has_its_start_and_its_learning_rates(command, here):
+    outcome = command(*YOUR_DATA, "--model.optimizer.lr", "0.25")
+    summary = json.loads((here / RUN / "summary.json").read_text())
+    rows = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    for name, label in (("train", "training"), ("val", "validation")):
+        assert f"start {label} loss {summary['start'][name]:.6g}" in rows
+    assert "lr 0.25" in rows
+    schedule = ("--model.lr_scheduler", "ExponentialLR", "--model.lr_scheduler.gamma", "0.5")
+    outcome = command(*YOUR_DATA, "--model.optimizer.lr", "0.25", *schedule)
+    assert "lr 0.25, 0.0625 at the end" in " ".join(outcome.out.split())  # after two epochs
 
 
 def test_the_page_of_a_run_has_its_losses_pictures_and_tests(command, here):
