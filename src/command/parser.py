@@ -65,8 +65,12 @@ class Parser(LightningArgumentParser):
         raise UsageError(str(usage) if usage else sentence(message, parser._option_string_actions))
 
     def dump(self, cfg: Namespace, *args: Any, **kwargs: Any) -> str:
-        """Return a configuration as text, values of enumerations by their own."""
-        return str(super().dump(without_enums(cfg.clone()), *args, **kwargs))
+        """Return a configuration as text, values of enumerations by their own.
+
+        It was looked at when it was parsed; to look again would take longer than all the rest.
+        """
+        unchecked = {"skip_validation": True, **kwargs}
+        return str(super().dump(without_enums(cfg.clone()), *args, **unchecked))
 
     def save(
         self, namespace: Namespace, path: str, *, overwrite: bool, multifile: bool, **kwargs: Any
