@@ -46,6 +46,10 @@ class Forked:
         """The exit status, or the number of the signal that ended it, negative; None if it runs."""
         return self._process.exitcode
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def poll(self):
         return self._process.exitcode
 

@@ -3,8 +3,6 @@
 import csv
 import doctest
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 from command_line import RUN, YOUR_DATA
 
 from descentlab.modules import closures
+from forked import Forked
 
 QUIET = ("--graph_export", "null", "--learning_curves", "null")
 OWN = """
@@ -122,16 +121,13 @@ def test_a_least_that_is_above_the_start_is_called_so(command, here, lr, worse):
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_notebook"])
 def test_processes_that_are_started_from_within_make_a_whole_run(here, strategy):
     cpus = ("--trainer.accelerator", "cpu", "--trainer.devices", "2")
-    done = subprocess.run(
-        [sys.executable, "-m", "descentlab", *YOUR_DATA, *cpus, "--trainer.strategy", strategy],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "nothing is left to train" not in done.stderr
+    process = Forked((*YOUR_DATA, *cpus, "--trainer.strategy", strategy), here)
+    try:
+        _, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "nothing is left to train" not in err
     with (here / RUN / "batch_losses.csv").open() as file:
         losses = list(csv.DictReader(file))
     summary = json.loads((here / RUN / "summary.json").read_text())

@@ -1,10 +1,7 @@
 """Every shipped config: its form, and a trial run of it."""
 
 import importlib
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,6 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from descentlab.command.configs import FOLDER, shipped
+from forked import Forked
 from tolerances import FLOAT64
 
 CONFIGS = shipped()
@@ -110,18 +108,13 @@ def test_gpu_runs_or_says_that_there_is_none(command, here):
 @pytest.mark.slow
 def test_two_processes_make_one_run(tmp_path):
     words = (*SPLIT, "--config", "trainer/ddp.yaml", "--trainer.max_epochs", "2")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "descentlab", *words],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    process = Forked(words, tmp_path)  # which starts the other one as a command of its own
+    try:
+        out, err = process.communicate(timeout=180)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
     folder = tmp_path / "logs/linear_regression/split"
     assert [path.name for path in folder.iterdir()] == ["version_0"]
-    assert done.stdout.count("least validation loss") == 1
+    assert out.count("least validation loss") == 1
     assert (folder / "version_0/summary.json").exists()

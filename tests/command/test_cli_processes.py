@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 
@@ -14,6 +13,7 @@ import yaml
 from command_line import RUN as FINISHED
 
 from descentlab.command import together
+from forked import Forked
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,16 +49,11 @@ def lives(pid):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of two processes that has finished an epoch; the main process, and the other one."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "descentlab", *WORDS],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    """A run of two processes that has finished an epoch; the main process, and the other one.
+
+    The main process is forked; it starts the other one as a command of its own.
+    """
+    process = Forked(WORDS, tmp_path)
     try:
         wait_until((tmp_path / RUN / "checkpoints/last.ckpt").exists, STARTING)
         (other,) = children_of(process.pid)
