@@ -1,13 +1,15 @@
 """Picture of a descent: the path of the parameters over the loss."""
 
+import warnings
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning_utilities.core.apply_func import apply_to_collection
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 from torch.nn import Module
 
 from ..datamodules.processes import batch_rows
@@ -17,6 +19,7 @@ from .whole_sets import PictureOfWholeSets, batches_of, why_no_sets
 
 LARGEST = 1_000  # parameters
 _FAR = 1e100  # beyond it the arithmetic of the axes overflows
+_MOST = 2**22  # numbers of the parameters and the data, that are taken in at once
 
 
 @runtime_checkable
@@ -139,9 +142,25 @@ class LossSurface:
 
     def losses(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the losses, (m,), at points, (m, p)."""
+        places = torch.from_numpy(points)
         with torch.no_grad():
-            found = [float(self._at(torch.from_numpy(point))) for point in points]
-        return np.array(found, dtype=np.float64)
+            try:
+                found = self._at_once(places)
+            except Exception:  # a loss that branches on its values, or draws: point by point
+                found = torch.stack([self._at(place) for place in places])
+        return found.to("cpu", torch.float64).numpy()
+
+    def _at_once(self, places: Tensor) -> Tensor:
+        """Return the losses at all points, (m,), of many of them at a time.
+
+        Raises:
+            Exception: the loss cannot be batched, or would be no faster for it.
+        """
+        sizes = [p.numel() for _, p in self._like]
+        apply_to_collection(self._batches, Tensor, lambda part: sizes.append(part.numel()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # that there is no rule to batch an operation
+            return vmap(self._at, chunk_size=max(1, _MOST // sum(sizes)))(places)
 
     def path(self, points: list[Tensor], updates: list[int]) -> trajectory.Path:
         """Return the path with its losses and gradients, as far as all of it is finite."""

@@ -13,8 +13,9 @@ from descentlab.__main__ import main
 from descentlab.callbacks.trajectory import LossSurface, Trajectory
 from descentlab.datamodules import RegressionData, Steps
 from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective
-from descentlab.objectives import SquaredNorm, WavyKink
+from descentlab.objectives import Rosenbrock, SquaredNorm, WavyKink
 from descentlab.optimizers import GradientDescent
+from tolerances import FLOAT32
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 
@@ -200,3 +201,17 @@ def test_a_shipped_toy_draws_its_path_and_a_flag_leaves_it_out(tmp_path, monkeyp
     assert main([*words, "--trajectory", "null"]) == 0
     drawn = sorted(path.parts[-3] for path in tmp_path.rglob("trajectory.png"))
     assert drawn == ["version_0"]
+
+
+def branching(theta):
+    """A loss that asks what its values are, which no batch of values can answer."""
+    return theta.sum() if theta[0] > 0 else (theta**2).sum()
+
+
+@pytest.mark.parametrize("loss", [Rosenbrock(), branching], ids=["at once", "one by one"])
+def test_the_losses_of_many_points_are_those_of_each(loss):
+    surface = LossSurface(ToyObjective(loss, [1.0, -2.0]), [torch.zeros(1)])
+    points = np.random.default_rng().normal(size=(50, 2))
+    expected = [loss(torch.tensor(point, dtype=torch.float32)).item() for point in points]
+    assert surface.losses(points) == pytest.approx(expected, rel=FLOAT32)
+    assert surface.losses(1.01 * points) != pytest.approx(expected, rel=FLOAT32)
