@@ -31,6 +31,7 @@ from .data_paths import settle
 from .first_page import add_help
 from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
 from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
+from .loggers import mistake_in_logger, put_ours_first, with_folders
 from .messages import class_choices
 from .mistakes import (
     idleness,
@@ -52,7 +53,7 @@ class DescentCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], stop: Stop | None = None) -> None:
         self._stop = stop or Stop()
-        self.words, self.configs = expand(list(args))
+        self.words, self.configs = expand(with_folders(args))
         shared = {"command": in_one_line(args), "add_help": False}
         files = {"default_config_files": [str(DEFAULTS)]}
         commands = {n: {**shared, **files, "description": ABOUT[n]} for n in self.subcommands()}
@@ -139,17 +140,16 @@ class DescentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Name the experiment by its config, and make paths of data whole."""
         config = self.config[self.subcommand]
-        logger = config.trainer.logger
-        ours = getattr(logger, "class_path", "") == "descentlab.runs.logger.RunLogger"
+        ours = put_ours_first(config.trainer)
         if config.get("resume"):
             if not ours or config.ckpt_path is not None:
                 given = "another logger than RunLogger" if not ours else "--ckpt_path"
                 raise UsageError(f"--resume {config.resume} and {given}: leave one out")
             self._resumed = Run(Path(os.path.expanduser(config.resume)))
             config.resume = None  # so that the config which is kept begins anew
-        if ours and logger.init_args.name is None:
+        if ours and ours.init_args.name is None:
             fallback = config.model.class_path.rsplit(".", 1)[-1]
-            logger.init_args.name = experiment(self.configs) or fallback
+            ours.init_args.name = experiment(self.configs) or fallback
         arguments = config.data.get("init_args", {}) if config.get("data") else {}
         settle(arguments, self.words)
         for key in ("run", "ckpt_path"):
@@ -163,7 +163,7 @@ class DescentCLI(LightningCLI):
         except UsageError:
             raise
         except Exception as error:
-            if mistake := mistake_in_making(error):
+            if mistake := mistake_in_logger(error) or mistake_in_making(error):
                 raise UsageError(mistake) from error
             raise
         self._check_use()
