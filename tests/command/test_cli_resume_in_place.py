@@ -11,6 +11,7 @@ import yaml
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from descentlab.__main__ import main
 from forked import Forked
 
 LINE = (
@@ -140,6 +141,16 @@ def test_a_sweep_goes_on_to_more_epochs(command, here):
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A folder with a run of two epochs; tests copy it."""
+    folder = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main([*LINE, "--learning_curves", "null", "--trainer.max_epochs", "2"]) == 0
+    return folder
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -157,8 +168,8 @@ def test_a_sweep_goes_on_to_more_epochs(command, here):
         (("--resume", RUN), "nothing is left to train"),
     ],
 )
-def test_what_cannot_go_on_is_refused_and_left_as_it_is(command, here, words, message):
-    command(*LINE, "--trainer.max_epochs", "2")
+def test_what_cannot_go_on_is_refused_and_left_as_it_is(command, begun, here, words, message):
+    shutil.copytree(begun / "logs", here / "logs")
     before = {path: path.read_bytes() for path in (here / RUN).rglob("*") if path.is_file()}
     outcome = command("fit", *words)
     assert outcome.status == 2

@@ -19,7 +19,11 @@ from torch import Tensor
 from descentlab.__main__ import main
 
 #: no pictures and no bar, for the runs that are only compared
-QUICK = ("--graph_export", "null", "--learning_curves", "null", "--progress", "null")
+QUICK = tuple(
+    word
+    for off in ("graph_export", "learning_curves", "trajectory", "fit_picture", "progress")
+    for word in (f"--{off}", "null")
+)
 DOUBLE = ("--trainer.precision", "64-true")
 
 

@@ -132,6 +132,7 @@ def test_the_figure_is_kept_for_numbers_only(tables, folder):
     assert events.Tags()["images"] == ["picture/derivatives"]
 
 
+@pytest.mark.usefixtures("white_pictures")
 @pytest.mark.parametrize("config", CONFIGS)
 def test_four_ways_agree(tmp_path, capsys, config):
     assert call("test", tmp_path, "--config", config) == 0
@@ -149,6 +150,7 @@ def test_four_ways_agree(tmp_path, capsys, config):
 
 # the warning is Lightning's own, of what half precision does to a module's other parts
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("white_pictures")
 @pytest.mark.parametrize("precision", ["bf16-true", "16-mixed"])
 def test_no_precision_rounds_the_derivatives(tmp_path, precision):
     words = ["--config", "derivatives/rational.yaml", "--trainer.precision", precision]
