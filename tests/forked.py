@@ -9,8 +9,11 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
+
+import coverage
 
 from descentlab.__main__ import main
 
@@ -69,9 +72,29 @@ class Forked:
         return tuple(path.read_text() if path.exists() else "" for path in (self._out, self._err))
 
 
+def measurement():
+    """The part of the environment by which processes that are started are measured, if any."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+
+
+@contextmanager
+def measured(environment):
+    """Measure lines of this process, which was forked, where the environment has it so.
+
+    Args:
+        environment: what `measurement` returned in the process of the tests.
+    """
+    with mock.patch.dict(os.environ, environment):
+        measuring = coverage.process_startup()
+    yield
+    if measuring is not None:
+        measuring.stop()
+        measuring.save()
+
+
 def unmeasured():
     """A context in which the fork server is started: neither it nor its processes are measured."""
-    rest = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
+    rest = {name: os.environ[name] for name in os.environ.keys() - measurement().keys()}
     return mock.patch.dict(os.environ, rest, clear=True)
 
 

@@ -20,7 +20,7 @@ from descentlab.errors import UsageError
 from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective, TwoLayerNet
 from descentlab.optimizers import Adam, GradientDescent, Momentum
 from descentlab.runs.logger import RunLogger
-from forked import unmeasured
+from forked import measured, measurement, unmeasured
 
 EPOCHS = 2
 DEADLINE = 100  # seconds for a group of processes, of which 25 are expected
@@ -222,7 +222,7 @@ def all_cases(folder, world, middle=None):
     return found
 
 
-def work(rank, world, port, folder, middle):
+def work(rank, world, port, folder, middle, measurement):
     """Be one of several processes."""
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -235,7 +235,8 @@ def work(rank, world, port, folder, middle):
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     faulthandler.dump_traceback_later(DEADLINE - 5)  # where a group that does not end hangs
-    torch.save(all_cases(folder, world, middle), f"{folder}/rank{rank}.pt")
+    with measured(measurement):
+        torch.save(all_cases(folder, world, middle), f"{folder}/rank{rank}.pt")
     torch.distributed.barrier()  # none ends while another still talks to it
     torch.distributed.destroy_process_group()
 
@@ -246,7 +247,7 @@ def group(world, folder, middle=None):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     folder.mkdir()
-    words = (world, port, str(folder), middle and str(middle))
+    words = (world, port, str(folder), middle and str(middle), measurement())
     with unmeasured():
         running = multiprocessing.start_processes(
             work, words, nprocs=world, join=False, start_method="forkserver"
