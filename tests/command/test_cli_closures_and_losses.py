@@ -79,7 +79,7 @@ def test_a_closure_that_is_called_is_not_refused(own, here, name):
             ("--trainer.callbacks+=LearningRateFinder",),
             "either `model` or `model.hparams` should have one of these fields: ('lr'",
         ),
-        (("--trainer.logger", "WandbLogger"), "pip install -U 'wandb"),
+        (("--trainer.logger", "WandbLogger"), "pip install wandb"),
         (("--trainer.limit_train_batches", "0.01"), "increase the `limit_train_batches` argument"),
         (
             ("--trainer.accumulate_grad_batches", "2", "--model.manual_optimization", "true"),
