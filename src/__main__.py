@@ -36,7 +36,7 @@ def main(args: Sequence[str] | None = None) -> int:
     with never_from(run_folders(words)):
         with _leaving_at_once():
             from .command.process import run
-        return run(words)
+        return run(words, alone=args is None)
 
 
 @contextmanager

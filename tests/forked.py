@@ -105,4 +105,4 @@ def _run(words, folder, environment, out, err):
     os.environ.update(environment)
     tempfile.tempdir = None  # TMPDIR is looked at anew
     sys.path.insert(0, str(folder))  # as `python -m` does
-    sys.exit(main(words))
+    sys.exit(main())  # of `sys.argv`, which `become` has set

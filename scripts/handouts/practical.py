@@ -1,8 +1,10 @@
 """The practical: linear dynamics. Entries TP-1.1 to TP-1.3."""
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import linear_regression
 
 from torch import Tensor
 
@@ -192,6 +194,9 @@ def rate_for_any_horizon(row: Row) -> None:
     curvatures = [each["largest_curvature"] for each in found]
     printed = "[18, 800, 80000, 8000000]"
     row.figures("curvature, by power iteration", printed, curvatures, derived=True)
+    logarithms = [list(map(math.log, each)) for each in (HORIZONS, observed)]
+    power = linear_regression(*logarithms).slope
+    row.figures("the power of T that they follow", "-2.000", power, derived=True)
     worst = max(abs(rate * t**2 - 1) for t, rate in zip(HORIZONS, observed, strict=True))
     row.details["largest distance from 1/T²"] = f"{worst:.2%}"
     row.picture = stable_rates_figure(HORIZONS, observed)

@@ -88,7 +88,7 @@ class Command:
                 if at_write or counts:
                     sys.setprofile(writes.look)
                     threading.setprofile(writes.look)
-                status = main(words)
+                status = main()  # of `sys.argv`, as a shell calls it
                 sys.setprofile(None)
                 if counts:
                     counts.write_text(str(writes.count))

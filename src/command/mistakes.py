@@ -133,8 +133,6 @@ def mistake_in_step(optimizer: Any, automatic: bool) -> str | None:
         optimizer: the configuration of an optimizer.
         automatic: whether optimization is automatic.
     """
-    if optimizer is None:
-        return "model.optimizer: null: leave it out, or name a class"
     path = getattr(optimizer, "class_path", "")
     kind = pydoc.locate(path)
     if not hasattr(kind, "step"):

@@ -55,7 +55,9 @@ def _flag(*names: str) -> str:
 def _or_leave_it_out(default: Any) -> str:
     if default is inspect.Parameter.empty:
         return ""
-    return f", or leave it out for {str(default).lower() if type(default) is bool else default}"
+    plain = isinstance(default, int | float | str)
+    said = (str(default).lower() if type(default) is bool else default) if plain else "its default"
+    return f", or leave it out for {said}"
 
 
 def _not_null(value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -15,16 +15,17 @@ from .mistakes import fault, of_the_disk
 from .stop import Stop, say_and_fail
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str], alone: bool = False) -> int:
     """Run a command and return its exit status.
 
     Args:
         words: a command and its flags; `--traceback` among them shows where it fails in the code.
+        alone: whether the process is there for the command alone, and may be ended at Ctrl-C.
 
     Returns:
         0; 1 for a failed run; 2 for wrong use; 130 after Ctrl-C; 143 after SIGTERM or SIGHUP.
     """
-    stop = Stop(ends_process=True)
+    stop = Stop(ends_process=alone)
     given = [word for word in words if word != "--traceback"]
     try:
         with stop.on_signals(), quiet(), _tracebacks(len(given) < len(words)):

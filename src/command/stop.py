@@ -15,14 +15,14 @@ from .together import speaks
 class Stop:
     """What signals ask for: to stop between two updates, with all that was finished written.
 
-    A KeyboardInterrupt may strike anywhere, also between two lines of a library that belong
-    together, which then waits for ever; so the first Ctrl-C is treated as SIGTERM is by Lightning:
-    the run ends after the batch. A second one ends it where it is: every file is whole whenever the
-    process ends. A closed terminal (SIGHUP) counts as SIGTERM.
+    A KeyboardInterrupt may strike anywhere, also within a library, which then waits for ever, or
+    takes it for an error of its own; so the first Ctrl-C of a run that is training is treated as
+    SIGTERM is by Lightning: it ends after the batch. A second one, and one before or after
+    training, ends the process where it is: every file is whole whenever it ends. A closed terminal
+    (SIGHUP) counts as SIGTERM.
 
     Args:
-        ends_process: whether the second Ctrl-C ends the process, without a word of any library; if
-            not, it is raised as a KeyboardInterrupt.
+        ends_process: whether these end the process; if not, each is raised as a KeyboardInterrupt.
 
     Attributes:
         interrupted: whether Ctrl-C was pressed.
@@ -54,10 +54,10 @@ class Stop:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         again, self.interrupted = self.interrupted, True
-        if again and self.ends_process:
-            self._leave()
         training = callable(signal.getsignal(signal.SIGTERM))  # by Lightning, which then listens
         if again or not training:
+            if self.ends_process:
+                self._leave()
             raise KeyboardInterrupt
         if speaks():
             os.write(2, b"\nstopping after this batch; press Ctrl-C again to stop at once\n")

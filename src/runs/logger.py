@@ -59,6 +59,8 @@ class RunLogger(TensorBoardLogger):
         for key, part in (("save_dir", save_dir), ("name", name), ("version", version)):
             if "://" in str(part):
                 raise UsageError(f"{key} = {part} is an address: give a folder of this machine")
+            if "\0" in str(part):
+                raise UsageError(f"{key} = {part!r} has a NUL in it: give a name")
         for key, part in (("name", name), ("version", str(version))):
             if Path(part).is_absolute() or ".." in Path(part).parts:
                 raise UsageError(f"{key} = {part} is outside save_dir = {save_dir}: give a name")

@@ -187,7 +187,14 @@ def test_a_right_config_is_not_refused(command, tmp_path):
             ("--model.lr_scheduler", "ChainedScheduler", "--model.lr_scheduler.schedulers", "[]"),
             "ChainedScheduler cannot be configured here",
         ),
-        (("--model.optimizer", "null"), "model.optimizer: null: leave it out, or name a class"),
+        (
+            ("--model.optimizer", "null"),
+            "--model.optimizer null: give a value, or leave it out for",
+        ),
+        (
+            ("--trainer.logger.version", "a\0b"),
+            "version = 'a\\x00b' has a NUL in it: give a name",
+        ),
         (("--data.chunk", "0"), "chunk = 0 is below 1: give 1 or more, or auto"),
         (("--model.compile", "true", "--data.chunk", "1"), "data.chunk is 1: leave data.chunk out"),
     ],

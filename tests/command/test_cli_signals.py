@@ -189,16 +189,21 @@ def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatc
             stop._interrupt(signal.SIGINT, None)
 
 
-def test_the_second_ctrl_c_ends_a_process_without_a_word_of_others(monkeypatch, capfd):
-    left = []
+@pytest.mark.parametrize("training", [True, False])
+def test_what_is_stopped_at_once_ends_without_a_word_of_others(monkeypatch, capfd, training):
+    left, asked = [], []
     stop = Stop(ends_process=True)
     stop.places = lambda: ["logs/x", "it goes on with: y"]
     monkeypatch.setattr(os, "_exit", left.append)
-    with pytest.raises(KeyboardInterrupt):  # before training
-        stop._interrupt(signal.SIGINT, None)
-    assert left == []
-    with pytest.raises(KeyboardInterrupt):  # as the process goes on here
-        stop._interrupt(signal.SIGINT, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda _: asked.append if training else signal.SIG_DFL)
+        patch.setattr(signal, "raise_signal", asked.append)
+        if training:
+            stop._interrupt(signal.SIGINT, None)
+            assert asked == [signal.SIGTERM]
+            assert "press Ctrl-C again" in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):  # as the process goes on here
+            stop._interrupt(signal.SIGINT, None)
     assert left == [130]
     said = "interrupted: what was finished before is in logs/x; it goes on with: y"
     assert capfd.readouterr().err == f"\ndescentlab: error: {said}\n"
@@ -210,30 +215,40 @@ from lightning.pytorch import Callback
 
 
 class Deaf(Callback):
-    def on_train_batch_end(self, trainer, module, outputs, batch, index):
-        while trainer.current_epoch == 2:
+    def wait(self):
+        open("waits", "w").close()
+        while True:
             try:
                 threading.Event().wait(60)
             except BaseException:
                 print("it was raised within a library", flush=True)
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, index):
+        if trainer.current_epoch == 2:
+            self.wait()
+
+    def on_fit_end(self, trainer, module):
+        self.wait()
 """
 
 
-def test_a_second_ctrl_c_is_not_raised_within_a_library(tmp_path):
+@pytest.mark.parametrize(("epochs", "times"), [("1000000", 2), ("2", 1)])
+def test_ctrl_c_is_not_raised_within_a_library(tmp_path, epochs, times):
     """Which may be waiting for ever, and treats it as an error of its own."""
     (tmp_path / "deaf.py").write_text(DEAF)
-    process = Forked((*WORDS, "--trainer.callbacks+=deaf.Deaf"), tmp_path)
+    longest = ("--trainer.max_epochs", epochs)
+    process = Forked((*WORDS, *longest, "--trainer.callbacks+=deaf.Deaf"), tmp_path)
     try:
-        wait_for(process, tmp_path / RUN / "checkpoints/last.ckpt")
-        for _ in range(2):
-            time.sleep(1.0)
+        wait_for(process, tmp_path / "waits")
+        for _ in range(times):
+            time.sleep(0.5)
             process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     finally:
         process.kill()
     assert process.returncode == 130, err
     assert "within a library" not in out
-    assert err.count("stopping after this batch; press Ctrl-C again to stop at once\n") == 1
+    assert err.count("stopping after this batch; press Ctrl-C again") == times - 1
     assert "Traceback" not in out + err
     how = f"it goes on with: descentlab fit --resume {RUN}"
     assert (

@@ -25,6 +25,7 @@ PRINTED = {
     ("TP-1.2d", "stable below, says the message"): "2.5e-05",
     ("TP-1.2e", "stable below, by real steps"): "0.1111 0.002500 2.500e-05 2.500e-07",
     ("TP-1.2e", "curvature, by power iteration"): "18 800 80000 8000000",
+    ("TP-1.2e", "the power of T that they follow"): "-2.000",
     ("AG-1", "L"): "53",
     ("AG-1", "∂a"): "36 81",
     ("AG-1", "∂b"): "-12 -8",

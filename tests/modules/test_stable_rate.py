@@ -58,6 +58,15 @@ def heavy_ball(parameters):
     return Momentum(parameters, lr=0.1, momentum=0.9)
 
 
+@pytest.mark.parametrize("horizon", [3, 20])
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_the_heavy_ball_on_linear_dynamics(tmp_path, horizon, momentum):
+    module = LinearDynamics(horizon, optimizer=lambda p: Momentum(p, lr=0.1, momentum=momentum))
+    rates = found(module, InitialStates(), tmp_path)
+    assert rates["observed"] == pytest.approx((1 + momentum) / horizon**2, rel=1e-3)
+    assert rates["predicted"] == pytest.approx((1 + momentum) / horizon**2, rel=1e-6)
+
+
 def test_the_configured_optimizer_is_stepped(tmp_path):
     module = LinearDynamics(horizon=20, optimizer=heavy_ball)
     rates = found(module, InitialStates(), tmp_path)

@@ -128,7 +128,7 @@ def test_least_squares_on_real_data(name, make, times):
     assert observed != pytest.approx(1.01 * times / eigenvalue, rel=EXACT)  # negative control
 
 
-@pytest.mark.parametrize("condition", [1.0, 1e2, 1e4])
+@pytest.mark.parametrize("condition", [1.0, 1e4, 1e6])
 @pytest.mark.parametrize("start", ["drawn", "hidden", "minimum"])
 def test_condition_and_start_do_not_matter(condition, start):
     """Also where the start has nothing along the steepest direction, or is the minimum."""
@@ -138,6 +138,16 @@ def test_condition_and_start_do_not_matter(condition, start):
     loss, theta = quadratic(curvatures, theta)
     observed = largest_stable_rate(Settling(loss, [theta], lambda: descent([theta])), 5e-4)
     assert observed == pytest.approx(2.0, rel=EXACT)
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_the_heavy_ball_on_any_condition(condition, momentum):
+    curvatures = (3 * torch.logspace(0, -np.log10(condition), 6, dtype=torch.float64)).tolist()
+    loss, theta = quadratic(curvatures, torch.randn(6, generator=torch.Generator().manual_seed(5)))
+    settling = Settling(loss, [theta], lambda: heavy_ball(momentum)([theta]))
+    observed = largest_stable_rate(settling, 5e-4)
+    assert observed == pytest.approx(2 * (1 + momentum) / 3, rel=EXACT)
 
 
 class SignDescent(Rule):
