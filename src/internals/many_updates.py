@@ -155,7 +155,8 @@ def _advance(loop: Any, maker: Maker, fetcher: Any) -> None:
 def _ahead(loop: Any, fetcher: Any) -> int:
     """Return how many updates there are before anything else is to be done."""
     trainer, progress = loop.trainer, loop.batch_progress
-    if trainer.should_stop or fetcher.length is None or trainer._val_check_time_interval:
+    timed = trainer._val_check_time_interval is not None  # 0 s is after each batch
+    if trainer.should_stop or fetcher.length is None or timed:
         return 1
     ends = [fetcher.length - fetcher.fetched, trainer.num_training_batches - progress.current.ready]
     if loop.max_steps >= 0:

@@ -183,6 +183,12 @@ def test_whatever_the_trainer_does_between_updates(tmp_path, seed, manual):
     assert same(one, many), flags
 
 
+def test_validation_after_no_time_is_after_every_batch(tmp_path, turns):
+    many = run(tmp_path, regression(False), line("auto"), val_check_interval={"seconds": 0})
+    assert not turns
+    assert len(many[0].losses) == 36
+
+
 @pytest.mark.parametrize("manual", [False, True])
 def test_steps_without_data(tmp_path, turns, manual):
     def toy():
