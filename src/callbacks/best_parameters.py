@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -229,9 +230,13 @@ class BestParameters(Instrument, Checkpoint):
 
         Of another metric than the one that is monitored now they are left.
         """
-        if self.monitor in (None, state_dict["metric"]):
-            self._metric = state_dict["metric"]
-            self.best_value, self.best_epoch = state_dict["best_value"], state_dict["best_epoch"]
+        metric = state_dict["metric"]
+        if not isinstance(metric, str | None):
+            raise TypeError(f"the metric is {type(metric).__name__}")
+        if self.monitor in (None, metric):
+            self._metric = metric
+            self.best_value = float(state_dict["best_value"])
+            self.best_epoch = int(state_dict["best_epoch"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over what lies beside the checkpoint that the run goes on from."""
@@ -259,10 +264,16 @@ class BestParameters(Instrument, Checkpoint):
             except UsageError as error:
                 rank_zero_warn(str(error))
         state = (self.best or {}).get("callbacks", {}).get(self.state_key, {})
+        state = state if isinstance(state, Mapping) else {}
         value, epoch = state.get("best_value"), state.get("best_epoch")
         if (value, epoch) == (self.best_value, self.best_epoch):
             return
-        if state.get("metric") == self._metric and value < self.best_value:
+        if (
+            isinstance(value, float)
+            and isinstance(epoch, int)
+            and state.get("metric") == self._metric
+            and value < self.best_value
+        ):
             # written just before the run was stopped, and the last checkpoint was not any more
             self.best_value, self.best_epoch = value, epoch
             return

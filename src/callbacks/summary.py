@@ -21,6 +21,8 @@ from .instrument import Instrument
 from .report import versions, write_report
 
 _TAGS = {"train": "loss/train", "val": "loss/val"}
+#: what is kept of a least loss, each with its kind
+_LEAST: dict[str, type] = {"epoch": int, "loss": float, "step": int}
 
 
 class Summary(Instrument):
@@ -105,11 +107,14 @@ class Summary(Instrument):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with what the run found before."""
-        self.least = {name: dict(least) for name, least in state_dict["least"].items()}
-        self.start = dict(state_dict["start"])
-        self.last = dict(state_dict.get("last", {}))
-        self._seconds_before = state_dict["seconds"]
+        """Go on with what the run found before; what is no number is refused where it is read."""
+        self.least = {
+            name: {key: kind(least[key]) for key, kind in _LEAST.items()}
+            for name, least in state_dict["least"].items()
+        }
+        self.start = {name: float(loss) for name, loss in state_dict["start"].items()}
+        self.last = {name: float(loss) for name, loss in state_dict.get("last", {}).items()}
+        self._seconds_before = float(state_dict["seconds"])
 
     def _seconds(self) -> float:
         running = time.monotonic() - self._start if self._start else 0.0

@@ -85,8 +85,10 @@ class Trajectory(PictureOfWholeSets):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the path of an earlier run."""
-        self._points = list(state_dict["points"])
-        self._updates = list(state_dict["updates"])
+        points, updates = state_dict["points"], state_dict["updates"]
+        if len(points) != len(updates) or (updates and points.ndim != 2):
+            raise ValueError(f"a path of {len(updates)} points is {tuple(points.shape)}")
+        self._points, self._updates = list(points.double()), [int(each) for each in updates]
 
     def figure(self, trainer: Trainer, pl_module: LightningModule) -> Figure | None:
         """Return the path over the loss, as far as it is finite; None where nothing moved."""

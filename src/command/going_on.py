@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -47,7 +47,7 @@ def go_on_in(run: Run, trainer: Trainer, as_before: bool) -> None:
     best = run.checkpoints / "best.ckpt"
     checkpoint = read_checkpoint(run.last, f"go on in a new folder with --ckpt_path {best}")
     saved = checkpoint.get("callbacks", {}).get("BestParameters", {})
-    kept = saved.get("logged")
+    kept = saved.get("logged") if isinstance(saved, Mapping) else None
     if kept is None:
         raise UsageError(
             f"--resume {run.folder}: {run.last} was not written by best_parameters: go on in a "
@@ -55,7 +55,14 @@ def go_on_in(run: Run, trainer: Trainer, as_before: bool) -> None:
         )
     read_table(run.metrics)  # damaged ones are refused before anything is written
     read_losses(run.batch_losses)
-    before = LoggedBefore(checkpoint["global_step"], kept["time"], int(kept["rows"]))
+    try:
+        rows, logged_at = int(kept["rows"]), float(kept["time"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{run.last} is damaged, in what it says of {run.metrics.name}: go on in a new folder "
+            f"with --ckpt_path {best}"
+        ) from error
+    before = LoggedBefore(checkpoint["global_step"], logged_at, rows)
     attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # one is a property
     sums_up = any(isinstance(one, Summary | SweepResults) for one in attached)
     for callback in attached:

@@ -1,5 +1,6 @@
 """Each file of a run, damaged in each way: named in one sentence, or not needed."""
 
+import copy
 import shutil
 
 import pytest
@@ -108,3 +109,40 @@ def test_a_run_goes_on_without_the_epochs_that_are_lost(command, damaged):
     assert "best.ckpt is not a checkpoint, or is damaged" in said
     history = torch.load(damaged / "checkpoints/parameters.pt", weights_only=True)
     assert history["epoch"].tolist() == [2]
+
+
+def places(value, path=()):
+    """Yield the way to each value that is no mapping."""
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from places(each, (*path, key))
+    else:
+        yield path
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*(was not drawn|starts anew|was not written)")
+@pytest.mark.parametrize("odd", [{"x": 1}, "text", None, [[1]]], ids=repr)
+def test_an_odd_value_in_the_state_of_an_instrument_is_named_or_not_needed(
+    command, finished, tmp_path, monkeypatch, odd
+):
+    sound = torch.load(finished / RUN / "checkpoints/last.ckpt", weights_only=True)
+    ways = list(places(sound["callbacks"]))
+    assert len(ways) > 20
+    refused = 0
+    for number, (*way, last) in enumerate(ways):
+        here = tmp_path / str(number)
+        shutil.copytree(finished, here)
+        monkeypatch.chdir(here)
+        content = copy.deepcopy(sound)
+        inner = content["callbacks"]
+        for key in way:
+            inner = inner[key]
+        inner[last] = odd
+        torch.save(content, here / RUN / "checkpoints/last.ckpt")
+        outcome = command(*COMMANDS["resume"])
+        assert outcome.status in (0, 2), (way, last, outcome.err)
+        assert "--traceback" not in outcome.err, (way, last, outcome.err)
+        refused += outcome.status == 2
+        shutil.rmtree(here)
+    assert refused > 5
