@@ -56,13 +56,13 @@ def go_on_in(run: Run, trainer: Trainer, as_before: bool) -> None:
     read_table(run.metrics)  # damaged ones are refused before anything is written
     read_losses(run.batch_losses)
     try:
-        rows, logged_at = int(kept["rows"]), float(kept["time"])
+        steps, rows = int(checkpoint["global_step"]), int(kept["rows"])
+        before = LoggedBefore(steps, float(kept["time"]), rows)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{run.last} is damaged, in what it says of {run.metrics.name}: go on in a new folder "
             f"with --ckpt_path {best}"
         ) from error
-    before = LoggedBefore(checkpoint["global_step"], logged_at, rows)
     attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # one is a property
     sums_up = any(isinstance(one, Summary | SweepResults) for one in attached)
     for callback in attached:

@@ -48,6 +48,9 @@ CHECKPOINT_DAMAGES = {
     "states": lambda path: with_parts(
         path, lambda name, part: {key: {"x": 1} for key in part} if name == "callbacks" else part
     ),
+    "steps": lambda path: torch.save(
+        {k: v for k, v in torch.load(path, weights_only=True).items() if k != "global_step"}, path
+    ),
     "version": lambda path: with_parts(
         path, lambda name, part: "x" if name == "pytorch-lightning_version" else part
     ),
@@ -64,7 +67,10 @@ def damaged(finished, tmp_path, monkeypatch):
 
 CASES = [
     *(("checkpoints/best.ckpt", damage) for damage in ("half", "null", "folder")),
-    *(("checkpoints/last.ckpt", damage) for damage in ("text", "kinds", "states", "version")),
+    *(
+        ("checkpoints/last.ckpt", damage)
+        for damage in ("text", "kinds", "states", "steps", "version")
+    ),
     *(("checkpoints/parameters.pt", damage) for damage in ("half", "numbers", "one", "shape")),
     *(("split.pt", damage) for damage in ("empty", "tensor")),
     ("config.yaml", "text"),
