@@ -111,8 +111,9 @@ class Fuzz:
 
     def _settings(self, draw: random.Random, run_of: str) -> tuple[str, tuple[str, ...]]:
         flags = settings(draw)
-        limits = ("--trainer.max_epochs", "1", "--trainer.logger.name", "y")
-        return "settings", (*_YOURS, *limits, *_QUIET, *flags)
+        # the second one is for where the first one is overridden by what means "for ever"
+        limits = ("--trainer.max_epochs", "1", "--trainer.max_steps", "50")
+        return "settings", (*_YOURS, *limits, "--trainer.logger.name", "y", *_QUIET, *flags)
 
     def _yaml(self, draw: random.Random, run_of: str) -> tuple[str, tuple[str, ...]]:
         name, path = draw.choice(sorted(shipped().items()))

@@ -51,6 +51,8 @@ def _check(path: Path) -> None:
         raise UsageError(f"{path}{place} cannot be read as YAML: {problem}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} is no config: give a YAML file with keys such as model and data")
+    if not isinstance(content.get("trainer", {}), dict | None):
+        raise UsageError(f"{path}: trainer is no mapping: give its settings, such as max_epochs: 5")
 
 
 def experiment(paths: list[Path]) -> str | None:

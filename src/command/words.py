@@ -39,7 +39,7 @@ def expand(words: list[str]) -> tuple[list[str], list[Path]]:
         checkpoint a config is replaced by the part of it that an evaluation needs.
 
     Raises:
-        UsageError: if there is no such run or config.
+        UsageError: if there is no such run or config, or one that is damaged.
     """
     if words and flag_at(words, 0)[0] in ("--config", "-c"):
         raise UsageError(f"{words[0]} comes after the command: descentlab fit --config NAME")
@@ -107,10 +107,18 @@ def _expand_run(words: list[str]) -> list[str]:
                     f"{flag} {value}: there is no run ({config} is missing): give the folder that "
                     "`fit` named at its end"
                 )
+            _refuse_what_is_no_file(folder)
             given = [flag, str(folder)]
             rest = [*words[1:index], *given, *words[index + taken :]]
             return [words[0], "--config", str(config), *rest]
     return words
+
+
+def _refuse_what_is_no_file(folder: Path) -> None:
+    """Refuse a run with a pipe, a socket or a device in it: who opens one may wait for ever."""
+    for path in sorted(folder.rglob("*")):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UsageError(f"{path} is neither a file nor a folder: move it out of the run")
 
 
 def for_evaluation(path: Path) -> str:

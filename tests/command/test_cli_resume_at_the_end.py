@@ -121,13 +121,19 @@ def test_what_ends_in_any_case_is_sent_to_other_processes():
     assert loop.run.args == (loop,)
 
 
-def test_a_pipe_in_the_place_of_a_file_that_is_written_is_not_waited_for(here, command):
-    assert command(*LINE).status == 0
-    split = here / RUN / "split.pt"
-    split.unlink()
-    os.mkfifo(split)
-    assert command("fit", "--resume", RUN, "--trainer.max_epochs", "4").status == 0
-    assert split.is_file()
+@pytest.mark.parametrize("words", [("fit", "--resume"), ("test", "--run")])
+@pytest.mark.parametrize("name", ["split.pt", "report.html", "figures/fit.svg"])
+def test_a_pipe_in_a_run_is_not_waited_for(here, command, whole, words, name):
+    shutil.copytree(whole[LINE], here / RUN)
+    assert command("test", "--run", RUN).status == 0  # the control: as it was
+    (here / RUN / name).unlink()
+    os.mkfifo(here / RUN / name)
+    more = ("--trainer.max_epochs", "4") if words[0] == "fit" else ()
+    outcome = command(*words, RUN, *more)
+    assert outcome.status == 2
+    assert outcome.message == (
+        f"{RUN}/{name} is neither a file nor a folder: move it out of the run"
+    )
 
 
 def test_a_run_that_was_ended_early_is_at_its_end(here, command, tmp_path):

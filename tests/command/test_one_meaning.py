@@ -67,3 +67,14 @@ def test_a_trainer_that_is_null_is_refused(command, here):
     (here / "mine.yaml").write_text(MODEL + "trainer: null\n")
     message = command("fit", "--config", "mine.yaml").message
     assert message == "trainer: null: leave it out, or give its settings"
+
+
+@pytest.mark.parametrize("settings", ["[1]", "5", "text", "[{class_path: os.system}]"])
+@pytest.mark.parametrize("words", [("fit",), ("predict",), ("test", "--ckpt_path", "x.ckpt")])
+def test_a_trainer_that_is_no_mapping_is_refused(command, here, settings, words):
+    (here / "mine.yaml").write_text(MODEL + f"trainer: {settings}\n")
+    outcome = command(*words, "--config", "mine.yaml", "--trainer.logger", "false")
+    assert outcome.status == 2
+    assert outcome.message == (
+        "mine.yaml: trainer is no mapping: give its settings, such as max_epochs: 5"
+    )
