@@ -156,12 +156,23 @@ class Stepper:
         return self.problem.gradients(self.parameters, step)
 
     def step(self, step: int, gradients: Sequence[Tensor | None], by_closure: bool = False) -> None:
-        """Take one step with copies of some gradients; by a closure too, if that is asked for."""
+        """Take one step with copies of some gradients; by a closure too, if that is asked for.
+
+        Where a closure is called away from where the step began, the gradients are those of a
+        loss of curvature 1 that has the given ones there.
+        """
+        start = [each.detach().clone() for each in self.parameters]
 
         def feed() -> float:
-            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            loss = 1 / step
+            for parameter, before, gradient in zip(self.parameters, start, gradients, strict=True):
                 parameter.grad = None if gradient is None else gradient.clone()
-            return 1 / step
+                if gradient is None or torch.equal(parameter, before):
+                    continue
+                way = parameter.detach() - before
+                parameter.grad = gradient + way
+                loss += float((way * gradient).sum() + (way * way).sum() / 2)
+            return loss
 
         feed()
         if by_closure:

@@ -17,8 +17,9 @@ from ..internals.lightning import same_draws
 from .comparison import Stepper
 from .problems import Problem
 
-#: what says how a step is computed and not which it is
-_MANNER = {"foreach", "fused", "capturable", "differentiable"}
+#: what says how a step is computed and not which it is, and words of what says what is printed
+_MANNER = {"foreach", "fused", "capturable", "differentiable", "log_every"}
+_PRINTING = {"verbose", "logging", "print"}
 #: by what a number is multiplied, and what is tried in its place: the first that changes a step
 #: is enough
 _FACTORS, _NUMBERS = (0.5, 1e-4, 1e3, 1e9), (0.5, 0.01)
@@ -83,18 +84,18 @@ class _Walks:
         self.make, self.given = make, given
         usual = make([torch.nn.Parameter(torch.ones(3, 2))], **given)
         self.arguments = inspect.signature(type(usual)).parameters
+        self._taken_up = getattr(usual, "defaults", {})  # one around another may have none
         further = {
             name: each.default
             for name, each in self.arguments.items()
-            if name not in usual.defaults and each.default is not each.empty
+            if name not in self._taken_up and each.default is not each.empty
         }
-        self.values = {**usual.defaults, **further}
+        self.values = {**self._taken_up, **further}
         self.tried = dict(each for item in self.values.items() for each in _changed(*item))
         for name, each in self.arguments.items():
             words = [word for word in _words(each.annotation) if word != self.values.get(name)]
             if words and name not in self.tried and name not in given:
                 self.tried[name] = [{name: word} for word in words]
-        self._taken_up = usual.defaults
         self._known: dict[str, Path | None] = {}
         ways = itertools.product((True, False), _SHAPES)
         self._way = next(
@@ -135,13 +136,13 @@ class _Walks:
             return True
         try:  # one that takes whatever it is given says nothing by that
             self._make({"no such name": value})
-        except TypeError:
+        except (Exception, SystemExit):  # however it says so
             pass
         else:
             return False
         try:
             return bool(self._make({key: value}).defaults[key] != self._taken_up[key])
-        except TypeError:
+        except (Exception, SystemExit):
             return False
 
     def is_left_open(self, name: str) -> bool:
@@ -182,13 +183,13 @@ class _Walks:
                     stepper.step(step + 1, parts, by_closure)
                     path.append(stepper.flat())
             return np.stack(path)
-        except Exception:  # a value that it does not take, in whatever way it says so
+        except (Exception, SystemExit):  # a value that it does not take, however it says so
             return None
 
 
 def _changed(key: str, value: Any) -> Iterator[tuple[str, Sequence[Changes]]]:
     """Yield the changes of a hyperparameter, or of each number of several, by their name."""
-    if key in _MANNER:
+    if key in _MANNER or not _PRINTING.isdisjoint(key.split("_")):
         return
     if isinstance(value, tuple | list):
         for index, number in enumerate(value):
