@@ -6,7 +6,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all reproduce benchmark mutants lint type tensorboard clean
+.PHONY: help setup run test test-all reproduce benchmark mutants docs lint type tensorboard clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ benchmark: $(READY)  ## measure every speed that the documentation claims
 mutants: $(READY)  ## change random lines of the source and see whether a test notices (an hour or more)
 	@$(BIN)/python scripts/mutants.py
 
+docs: $(READY)  ## build the documentation as a site, site/index.html; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 lint: $(READY)  ## check style and layout
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -49,4 +52,4 @@ tensorboard: $(READY)  ## show the latest runs in TensorBoard, on http://localho
 	@$(BIN)/descentlab tensorboard
 
 clean:  ## remove what the project made: .venv, runs, reports, caches
-	rm -rf .venv logs reports/handouts* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv logs reports/handouts* site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -59,8 +59,9 @@ class TensorLoader(ResumableLoader):
     Raises:
         UsageError: no tensor, no rows, unequal numbers of rows, or a batch size below 1.
 
-    >>> [x.tolist() for (x,) in TensorLoader(torch.arange(5), batch_size=2)]
-    [[0, 1], [2, 3], [4]]
+    Example:
+        >>> [x.tolist() for (x,) in TensorLoader(torch.arange(5), batch_size=2)]
+        [[0, 1], [2, 3], [4]]
     """
 
     def __init__(

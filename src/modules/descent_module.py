@@ -152,7 +152,7 @@ class DescentModule(LeanModule, ABC):
 
         Raises:
             UsageError: if updates are to be compiled, and made one by one; if the scheduler
-            watches what is never measured; if gradients are to be accumulated that cannot be.
+                watches what is never measured; if gradients are to be accumulated that cannot be.
         """
         super().on_fit_start()
         self._validated, self._last_watched = False, None
