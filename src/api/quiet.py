@@ -16,12 +16,12 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ..callbacks import Progress, Summary
 from ..command.cli import DescentCLI
+from ..command.exception_messages import in_one_sentence
 from ..command.imports import never_from, run_folders
-from ..command.mistakes import in_one_sentence
 from ..command.process import quiet
 from ..command.stop import Stop
 from ..errors import RunError, UsageError
-from ..runs.place import Run
+from ..runs.paths import Run
 from ..sweeps import SweepResults
 
 

@@ -18,7 +18,7 @@ from ..drawing.figure import Figure
 from ..errors import UsageError
 from ..runs.evaluation import hold_to_rows_of
 from ..runs.names import short_name
-from ..runs.place import Run
+from ..runs.paths import Run
 from ..runs.reading import read_checkpoint
 from ..runs.record import Record
 from .quiet import QuietCLI, obey

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..command.messages import MEANT
+from ..command.parser_messages import MEANT
 from ..comparison.differences import flat
 from ..errors import UsageError
 from .quiet import QuietCLI, obey

@@ -20,7 +20,7 @@ from ..optimizers import Rule
 from ..optimizers.stability import predicted_rate
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
-from ..runs.joined import read_losses
+from ..runs.logged_before import read_losses
 from .fresh_metrics import is_new
 from .instrument import Instrument
 from .stability import Stability

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..internals.torch import copy_all
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
-from ..runs.joined import damaged, read_table
+from ..runs.logged_before import damaged, read_table
 from .fresh_metrics import is_new
 from .instrument import UpdateInstrument
 

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from .. import __version__
 from ..drawing.page import code, page, paragraph, picture, section, table
 from ..runs.files import write_whole
-from ..runs.place import Run
+from ..runs.paths import Run
 from ..runs.record import Record
 
 _SETS = {"train": "training loss", "val": "validation loss"}

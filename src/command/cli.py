@@ -28,12 +28,7 @@ from .commands import ABOUT, DESCRIPTION
 from .completion import add_commands
 from .configs import DEFAULTS, experiment
 from .data_paths import settle
-from .first_page import add_help
-from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
-from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
-from .loggers import mistake_in_logger, put_ours_first, with_folders
-from .messages import class_choices
-from .mistakes import (
+from .exception_messages import (
     idleness,
     instead,
     mistake_in_fit,
@@ -41,10 +36,15 @@ from .mistakes import (
     mistake_in_step,
     mistake_in_trainer,
 )
+from .first_page import add_help
+from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
+from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
+from .loggers import mistake_in_logger, put_ours_first, with_folders
 from .odd_values import refuse_odd_values
 from .parser import Parser, class_defaults, without_enums
+from .parser_messages import class_choices
+from .several_processes import has_lost_another, join
 from .stop import Stop
-from .together import has_lost_another, join
 from .words import expand, in_one_line, resumes_alone
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from ..errors import UsageError
-from .one_meaning import check_meaning
+from .yaml_checks import check_meaning
 
 #: in an installed package inside it; in a checkout at its top
 _PACKAGE = Path(__file__).parents[1]

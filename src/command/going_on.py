@@ -18,7 +18,7 @@ from ..internals.lightning import end_in_any_case
 from ..optimizers.resumed import changed
 from ..runs.files import write_whole
 from ..runs.folder import Run, goes_on
-from ..runs.joined import LoggedBefore, read_losses, read_table
+from ..runs.logged_before import LoggedBefore, read_losses, read_table
 from ..runs.logger import RunLogger
 from ..runs.reading import read_checkpoint
 from ..sweeps import SweepResults

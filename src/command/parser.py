@@ -30,7 +30,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from ..errors import UsageError
 from ..runs.files import write_whole
-from .messages import cause, sentence
+from .parser_messages import cause, sentence
 
 # what a config names is looked at, and refused where it is a door to the machine (os, subprocess,
 # builtins.exec, …), before it is imported; a class named where none is asked for stays a dictionary

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ..errors import RunError, UsageError
 from .cli import DescentCLI
-from .mistakes import fault, of_the_disk
+from .exception_messages import fault, of_the_disk
 from .stop import Stop, say_and_fail
 
 

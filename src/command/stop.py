@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from .mistakes import in_one_sentence
-from .together import speaks
+from .exception_messages import in_one_sentence
+from .several_processes import speaks
 
 
 class Stop:

@@ -11,7 +11,7 @@ from .. import modules
 from ..errors import UsageError
 from ..runs.evaluation import EVALUATIONS
 from ..runs.names import folder_of
-from ..runs.place import Run
+from ..runs.paths import Run
 from .configs import find
 from .imports import flag_at
 from .instruments import INSTRUMENTS

@@ -11,13 +11,13 @@ from torch import Tensor
 from ..errors import UsageError
 from ..runs.files import save_atomically
 from ..runs.folder import Run, goes_on
+from .built_in_data import Line
 from .csv_layout import CsvFlags
 from .kept_rows import check_kept, known_of, rows_added
 from .precision import cast
 from .regression_rows import RegressionRows
 from .regression_source import RegressionSource
 from .resumable import ResumableData
-from .sources import Line
 from .splits import check_fractions, split_rows
 from .tensor_loader import TensorLoader
 

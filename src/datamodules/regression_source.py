@@ -7,9 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import UsageError
+from .built_in_data import Line, diabetes, noisy_line
 from .csv_layout import CsvFlags
 from .regression_rows import RegressionRows, from_one_file, from_tensors, from_two_files
-from .sources import Line, diabetes, noisy_line
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
 from .logger import RunLogger
-from .place import Run as Run  # what a run is, beside what a trainer does with it
+from .paths import Run as Run  # what a run is, beside what a trainer does with it
 
 LARGEST_SHOWN = 1000  # elements of a parameter whose values are written out
 

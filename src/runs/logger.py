@@ -22,7 +22,7 @@ from ..errors import UsageError
 from ..internals.tensorboard import write_records
 from .event_records import LONGEST_TAG, scalar_records
 from .files import remove_leftovers, replacing
-from .joined import LoggedBefore
+from .logged_before import LoggedBefore
 
 #: one chart with both losses, beside TensorBoard's chart for each tag
 LAYOUT = {"loss": {"training and validation": ["Multiline", ["loss/train", "loss/val"]]}}

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ..errors import UsageError
-from .place import Run
+from .paths import Run
 
 #: begins the line of a config.yaml that holds the command
 COMMAND = "# descentlab "

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from descentlab.callbacks.report import renew_report, report, versions, write_report
-from descentlab.runs.place import Run
+from descentlab.runs.paths import Run
 
 EVIL = "<script>alert('x')</script>"
 SUMMARY = {

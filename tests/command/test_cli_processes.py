@@ -12,7 +12,7 @@ import torch
 import yaml
 from command_line import RUN as FINISHED
 
-from descentlab.command import together
+from descentlab.command import several_processes
 from forked import Forked
 
 pytestmark = [
@@ -95,8 +95,8 @@ def test_all_processes_end_together(run, tmp_path, number, to_main, status, says
 )
 def test_one_process_speaks(monkeypatch, rank, first_lives, expected):
     monkeypatch.setenv("LOCAL_RANK", rank)
-    monkeypatch.setattr(together, "PARENT", os.getppid() if first_lives else -1)
-    assert together.speaks() is expected
+    monkeypatch.setattr(several_processes, "PARENT", os.getppid() if first_lives else -1)
+    assert several_processes.speaks() is expected
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_one_process_speaks(monkeypatch, rank, first_lives, expected):
     ],
 )
 def test_the_loss_of_another_process_is_told_from_other_errors(error, expected):
-    assert together.has_lost_another(error) is expected
+    assert several_processes.has_lost_another(error) is expected
 
 
 @pytest.mark.parametrize("kind", ["validate", "test", "predict"])

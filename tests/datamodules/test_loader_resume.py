@@ -5,8 +5,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from descentlab.datamodules import InitialStates, RegressionData, Steps, TensorLoader
+from descentlab.datamodules.built_in_data import Line
 from descentlab.datamodules.resumable import ResumableData
-from descentlab.datamodules.sources import Line
 
 ROWS, SIZE, EPOCHS = 22, 5, 3  # five batches an epoch, the last one short
 BATCHES = 5

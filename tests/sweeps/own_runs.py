@@ -9,7 +9,7 @@ from sweep_runs import sweep
 from torch import nn
 
 from descentlab.datamodules import Line, RegressionData, TensorLoader
-from descentlab.datamodules.sources import noisy_line
+from descentlab.datamodules.built_in_data import noisy_line
 from descentlab.modules import DescentModule
 from descentlab.optimizers import Adam, GradientDescent, Momentum
 from descentlab.sweeps import rows_of

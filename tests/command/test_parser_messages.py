@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descentlab.command.messages import HOMES, cause, class_choices, sentence
+from descentlab.command.parser_messages import HOMES, cause, class_choices, sentence
 from descentlab.errors import UsageError
 
 NESTED = """Parser key "model":

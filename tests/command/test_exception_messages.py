@@ -9,7 +9,7 @@ import torch
 import yaml
 from command_line import RUN, YOUR_DATA
 
-from descentlab.command.mistakes import (
+from descentlab.command.exception_messages import (
     LONGEST,
     fault,
     idleness,

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from descentlab.command.configs import FOLDER
-from descentlab.command.one_meaning import DEEPEST, LARGEST, check_meaning
+from descentlab.command.yaml_checks import DEEPEST, LARGEST, check_meaning
 
 MODEL = "model: {class_path: LinearRegression}\ndata: {class_path: RegressionData}\n"
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(

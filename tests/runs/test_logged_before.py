@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 
 from descentlab.errors import UsageError
-from descentlab.runs.joined import LoggedBefore, read_losses, read_table
+from descentlab.runs.logged_before import LoggedBefore, read_losses, read_table
 
 HEADING = "epoch,loss/val,lr,step"
 ROWS = ["0,9.5,,36", ",,0.1,36", "1,8.5,,72", ",,0.1,72", "2,7.5,,108"]

@@ -13,7 +13,7 @@ from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import Timer
 
 from ..modules.closures import needs_closure, takes_closure
-from .messages import cause
+from .parser_messages import cause
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("lightning", "torch", "torchmetrics", "jsonargparse")
