@@ -79,6 +79,11 @@ def _advance(optimizer: Optimizer, steps: Iterable[int]) -> None:
             take_step(optimizer, feed)
 
 
+def _ramp(like: Tensor) -> Tensor:
+    """Return a gradient that is not 0 where its mean is taken from it, as some optimizers do."""
+    return torch.arange(1, like.numel() + 1, dtype=like.dtype).view_as(like) / like.numel()
+
+
 def _all(optimizer: Optimizer) -> list[Tensor]:
     return [each for group in optimizer.param_groups for each in group["params"]]
 
@@ -156,7 +161,7 @@ def _called(optimizer: Optimizer, enabled: bool) -> str:
     def closure() -> float:
         seen.append(torch.is_grad_enabled())
         for each in _all(optimizer):
-            each.grad = torch.ones_like(each)
+            each.grad = _ramp(each)
         return 7.0
 
     with torch.set_grad_enabled(enabled):
@@ -174,7 +179,7 @@ def _no_gradient(make: Make) -> str:
     before = still.detach().clone()
 
     def feed() -> float:
-        moved.grad, still.grad = torch.ones_like(moved), None
+        moved.grad, still.grad = _ramp(moved), None
         return 1.0
 
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -170,6 +171,7 @@ class _Walks:
         draw = torch.Generator().manual_seed(0)
         size = sum(torch.Size(shape).numel() for shape in shapes)
         gradients = torch.randn((_STEPS, size), generator=draw, dtype=torch.float64)
+        gradients[1 : _STEPS // 4] = gradients[0]  # where they agree, a rate that is found grows
         gradients[_STEPS // 2 :] *= 0.1  # where gradients get smaller, the largest is another
         start = _parts(torch.randn(size, generator=draw, dtype=torch.float64), shapes)
         try:
@@ -208,6 +210,8 @@ def _other(value: Any) -> list[Any]:
         near = [value + 1, 2 * value + 1, max(1, value // 2)]
         return [2, 1, *near] if value > _STEPS else [*near, *_NUMBERS, 2, 0]
     if isinstance(value, float):
+        if not math.isfinite(value):  # a limit that is none, of which a part is none either
+            return [2.0, *_NUMBERS]
         return [0.5, 0.01] if value == 0 else [*(value * each for each in _FACTORS), *_NUMBERS]
     if isinstance(value, Tensor) and value.is_floating_point() and value.numel() == 1:
         return [value * factor for factor in _FACTORS]

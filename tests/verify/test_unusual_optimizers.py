@@ -302,6 +302,44 @@ def test_one_without_defaults_is_looked_at():
     assert "schedulers" in faults(Bare, optim.SGD)[1]  # which are told of momentum by the defaults
 
 
+class Centred(faulty.SGDByHand):
+    """Steps by a gradient of mean 0 and length 1; where all entries are equal there is none."""
+
+    def move(self, p, g, s, group):
+        g = g - g.mean()
+        if not g.norm() > 0:
+            raise ZeroDivisionError("the gradient has no length")
+        super().move(p, g / g.norm(), s, group)
+
+
+def test_one_that_takes_the_mean_from_gradients_is_not_accused():
+    assert faults(Centred, optim.SGD) == ([], list(CHECKS))
+
+
+class Growing(faulty.ByHand):
+    """A rate that grows by a limited factor where the gradient is as the one before."""
+
+    defaults_: ClassVar = {"growth": float("inf")}
+
+    def move(self, p, g, s, group):
+        s["rate"] = s.get("rate", 1e-3)
+        last = s.get("last", torch.zeros_like(g))
+        if (last * g).sum() > 0.99 * last.norm() * g.norm() > 0:
+            s["rate"] *= min(2.0, group["growth"])
+        s["last"] = g.clone()
+        p -= s["rate"] * group["lr"] * g
+
+
+class NotGrowing(Growing):
+    def move(self, p, g, s, group):
+        super().move(p, g, s, {**group, "growth": 2.0})
+
+
+def test_what_acts_where_gradients_agree_is_seen():
+    assert idle(Growing, {}) == ([], ["lr", "growth"])
+    assert idle(NotGrowing, {}) == (["growth"], ["lr"])  # negative control
+
+
 class Ascending(faulty.ByHand):
     """Steps by the gradient a way of length rho up the slope, as SAM does."""
 
