@@ -231,6 +231,8 @@ def _precision(make: Make) -> str:
 def _zero_grad(make: Make) -> str:
     optimizer = make(_parameters())
     _advance(optimizer, range(1))
+    for each in _all(optimizer):  # which some clear in the step
+        each.grad = _ramp(each)
     optimizer.zero_grad(set_to_none=False)
     if any(each.grad is None or bool(each.grad.any()) for each in _all(optimizer)):
         return "gradients that are to be zeroed are not zero"
