@@ -154,7 +154,7 @@ def _changes(node: ast.expr | ast.stmt) -> Iterator[ast.AST]:
         isinstance(node, ast.AnnAssign) and node.value is not None
     ):
         yield ast.Pass()
-    if isinstance(node, ast.Return) and node.value is not None:
+    if isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
         yield ast.Return(ast.Constant(None))
     if isinstance(node, (ast.If, ast.IfExp, ast.While)):
         for value in (True, False) if not isinstance(node, ast.While) else (False,):
@@ -175,6 +175,10 @@ def _changes(node: ast.expr | ast.stmt) -> Iterator[ast.AST]:
         yield node.operand
     if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
         yield ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)
+
+
+def _is_none(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 class Killer:

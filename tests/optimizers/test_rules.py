@@ -197,6 +197,24 @@ def test_bad_hyperparameters_are_refused_by_name(rule, hyperparameters, named):
         rule([{"params": [theta], **hyperparameters}])
 
 
+def test_hyperparameters_at_the_ends_of_their_ranges_are_allowed():
+    theta = [torch.zeros(1, requires_grad=True)]
+    for rule, ends in [
+        (Momentum, {"momentum": 0.0}),
+        (Momentum, {"momentum": 1.0}),
+        (Adam, {"betas": (0.0, 0.0), "eps": 0.0}),
+    ]:
+        assert {name: rule(theta, **ends).defaults[name] for name in ends} == ends
+
+
+def test_defaults_are_those_of_torch_or_of_the_pages():
+    theta = [torch.zeros(1, requires_grad=True)]
+    torchs = torch.optim.Adam(theta).defaults
+    assert Adam(theta).defaults == {name: torchs[name] for name in ("lr", "betas", "eps")}
+    assert GradientDescent(theta).defaults == {"lr": 0.01}
+    assert Momentum(theta).defaults == {"lr": 0.01, "momentum": 0.9}
+
+
 def test_the_closure_is_called_once_with_gradients_enabled():
     theta = torch.tensor(3.0, requires_grad=True)
     calls = []

@@ -114,3 +114,62 @@ def test_a_member_that_diverges_at_the_first_update_stays_where_it_began():
     assert torch.equal(module.slope[0].detach(), before[0])
     assert not torch.equal(module.slope[1].detach(), before[1])
     assert members.record.diverged.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize("sets", [("train",), ("train", "val"), ("val",)], ids="-".join)
+@pytest.mark.parametrize("stops", [0, 7, 16], ids="stopped after {}".format)
+def test_a_record_is_what_a_plain_loop_over_epochs_and_members_keeps(sets, stops):
+    """Over more epochs than there is room for at first, with ties, and kept and taken up again."""
+    members, epochs, draw = 3, 40, torch.Generator().manual_seed(1)
+    losses = {name: torch.randint(5, 12, (epochs, members), generator=draw) for name in sets}
+    losses = {name: values.double() for name, values in losses.items()}
+    losses[sets[-1]][5:8, 1] = math.nan
+    losses[sets[-1]][:, 2] = math.inf
+    weights = torch.randn(epochs, members, 2, 2, generator=draw)
+    record = Record(members)
+    for epoch in range(epochs):
+        if epoch == stops:
+            record = Record.of_plain(record.as_plain())
+        now = {name: values[epoch] for name, values in losses.items()}
+        record.measure(epoch, now, {"weight": weights[epoch]})
+    assert record.epochs == list(range(epochs))
+    assert list(record.curves) == list(sets)
+    for name, curve in record.curves.items():
+        assert torch.equal(curve.nan_to_num(-1.0), losses[name].nan_to_num(-1.0))
+    for member in range(members):
+        curve, least, best = losses[sets[-1]][:, member].tolist(), math.inf, -1
+        for epoch, loss in enumerate(curve):
+            if loss < least:
+                least, best = loss, epoch
+        assert (record.best_epoch[member].item(), record.best_loss[member].item()) == (best, least)
+        assert torch.equal(record.best["weight"][member], weights[max(best, 0), member])
+    assert record.best_epoch.tolist()[2] == -1
+    first = losses[sets[-1]][:, 0]
+    assert (first == first.min()).sum() > 1  # there is a tie
+
+
+@pytest.mark.parametrize(
+    ("start", "last", "status"),
+    [
+        ({"train": 2.0}, {"train": 2.0}, "finished"),
+        ({"train": 2.0}, {"train": 2.5}, "worse than start"),
+        ({"train": 2.0, "val": 9.0}, {"train": 2.5, "val": 1.0}, "worse than start"),
+        ({"train": 2.0, "val": 1.0}, {"train": 1.5, "val": 9.0}, "finished"),
+        ({"val": 2.0}, {"val": 2.5}, "worse than start"),
+        ({}, {"train": 2.5}, "finished"),
+        ({"train": 2.0}, {}, "finished"),
+    ],
+)
+def test_a_member_is_worse_than_its_start_by_its_training_loss(start, last, status):
+    def values(losses):
+        return {name: torch.tensor([value], dtype=torch.float64) for name, value in losses.items()}
+
+    record, weight = Record(1), torch.arange(4.0).view(1, 2, 2)
+    record.start = values(start)
+    if last:
+        record.measure(0, values(last), {"weight": weight})
+    known = {"members": [0], "record": record.as_plain(), "updates": 1, "finished": True}
+    (row,) = rows_of(Members.of({"lr": [0.1]}, [0]), [{**known, "last": {"weight": weight}}])
+    assert row["status"] == status
+    assert {name: row.get(f"last_{name}") for name in last} == last
+    assert [row[f"last.weight[{i},{j}]"] for i in (0, 1) for j in (0, 1)] == [0, 1, 2, 3]
