@@ -1,10 +1,12 @@
 """The learning rate at which a module's optimizer stops being stable, found from its loss alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -12,6 +14,9 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..drawing.curves import save_figure
+from ..drawing.figure import Figure
+from ..drawing.stability import loss_by_rate_figure, stability_map_figure
 from ..errors import UsageError
 from ..optimizers.stability import (
     Settling,
@@ -20,8 +25,11 @@ from ..optimizers.stability import (
     predicted_rate,
 )
 from ..runs.files import write_whole
-from ..runs.folder import Run
+from ..runs.folder import Run, show_image
 from .descent_module import DescentModule
+
+#: after how many the loss is drawn
+UPDATES = 50
 
 
 class StableRate(LightningModule):
@@ -32,7 +40,8 @@ class StableRate(LightningModule):
     of SGD's other forms); null for other optimizers.
     Observed: real steps of the module's own optimizer, and a bisection for the rate at which they
     stop getting smaller. Neither asks the module what it knows of itself. `predict` writes
-    `stability.json`.
+    `stability.json`, and draws the loss after 50 updates over the learning rate, with both rates;
+    with momenta also the two over the momentum, which is a map of where the optimizer is stable.
 
     On a quadratic both agree; elsewhere the first holds near the start, and the second along the
     steps that were taken. The module is stepped in float64, where the device has it, and put back.
@@ -41,21 +50,31 @@ class StableRate(LightningModule):
         module: whose loss and optimizer are looked at.
         steps: of each descent that is observed, at most; most end long before. At least 8.
         precision: of the observed rate, relative to it.
+        momenta: of the optimizer, each in [0, 1), for the map.
 
     Raises:
-        UsageError: if steps is below 8, precision is not > 0, or the module makes its optimizer in
-            a `configure_optimizers` of its own.
+        UsageError: if steps is below 8, precision is not > 0, a momentum is not in [0, 1), or the
+            module makes its optimizer in a `configure_optimizers` of its own, or one without
+            momentum where momenta are given.
     """
 
     #: a loss needs the targets, which `RegressionData` leaves out of predictions otherwise
     predicts_with_targets = True
 
-    def __init__(self, module: DescentModule, steps: int = 4096, precision: float = 1.0e-5) -> None:
+    def __init__(
+        self,
+        module: DescentModule,
+        steps: int = 4096,
+        precision: float = 1.0e-5,
+        momenta: Sequence[float] = (),
+    ) -> None:
         super().__init__()
         if steps < 8:
             raise UsageError(f"steps = {steps}: eight or more are needed to see how they grow")
         if not precision > 0:
             raise UsageError(f"precision = {precision} must be > 0")
+        if wrong := [each for each in momenta if not 0 <= each < 1]:
+            raise UsageError(f"momenta: {wrong[0]} must be in [0, 1)")
         if is_overridden("configure_optimizers", module, DescentModule):
             raise UsageError(
                 f"{type(module).__name__} has a configure_optimizers of its own, from which no "
@@ -64,6 +83,8 @@ class StableRate(LightningModule):
         self.module = module
         self.steps = steps
         self.precision = precision
+        self.momenta = momenta
+        self._figures: dict[str, Figure] = {}
         self._found: dict[str, Any] = {}
 
     def setup(self, stage: str) -> None:
@@ -81,17 +102,49 @@ class StableRate(LightningModule):
             def loss() -> Tensor:
                 return self.module.loss(batch)
 
-            def make() -> Optimizer:
-                return self.module.optimizer_and_scheduler()[0]
-
             curvature = curvature_by_power_iteration(loss, parameters)
-            settling = Settling(loss, parameters, make, self.steps)
-            self._found = {
-                "largest_curvature": curvature,
-                "predicted": predicted_rate(make(), curvature),
-                "observed": largest_stable_rate(settling, self.precision),
-            }
+            settling = Settling(loss, parameters, self._optimizer, self.steps)
+            self._found = {"largest_curvature": curvature, **self._rates(settling, curvature)}
+            self._draw_losses(settling)
+            if self.momenta:
+                self._found["by_momentum"] = self._by_momentum(settling, curvature)
         return self._found
+
+    def _optimizer(self, momentum: float | None = None) -> Optimizer:
+        """Return a new optimizer, with another momentum if one is given."""
+        optimizer = self.module.optimizer_and_scheduler()[0]
+        if momentum is not None and "momentum" not in optimizer.defaults:
+            raise UsageError(
+                f"momenta: {type(optimizer).__name__} has no momentum: give another optimizer, "
+                "such as --model.module.optimizer Momentum"
+            )
+        for group in optimizer.param_groups if momentum is not None else ():
+            group["momentum"] = momentum
+        return optimizer
+
+    def _rates(self, settling: Settling, curvature: float) -> dict[str, float | None]:
+        return {
+            "predicted": predicted_rate(settling.make(), curvature),
+            "observed": largest_stable_rate(settling, self.precision),
+        }
+
+    def _draw_losses(self, settling: Settling) -> None:
+        """Draw the loss after some updates, from a thirtieth of the observed rate on."""
+        observed = self._found["observed"]
+        rates = np.geomspace(observed / 30, 1.5 * observed, 41).tolist()
+        losses = [settling.loss_after(lr, UPDATES) for lr in rates]
+        marks = {name: self._found[name] for name in ("predicted", "observed")}
+        start = settling.loss_after(observed, 0)
+        self._figures["loss_by_rate"] = loss_by_rate_figure(rates, losses, UPDATES, start, marks)
+
+    def _by_momentum(self, settling: Settling, curvature: float) -> list[dict[str, float | None]]:
+        """Return both rates for each momentum, and draw them."""
+        rows = []
+        for momentum in self.momenta:
+            settling.make = partial(self._optimizer, momentum)
+            rows.append({"momentum": momentum, **self._rates(settling, curvature)})
+        self._figures["stability_map"] = stability_map_figure(rows)
+        return rows
 
     def on_predict_end(self) -> None:
         """Write and print what was found."""
@@ -101,7 +154,10 @@ class StableRate(LightningModule):
         run.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self._found, indent=2)
         write_whole(run.folder / "stability.json", text + "\n")
-        self.print(f"{text}\nwritten to {run.folder / 'stability.json'}")
+        for name, figure in self._figures.items():
+            image = save_figure(figure, run.figures / name)
+            show_image(self.trainer, f"picture/{name}", image, 0)
+        self.print(f"{text}\nwritten to {run.folder / 'stability.json'}, drawn in {run.figures}")
 
 
 @contextmanager

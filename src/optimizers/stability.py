@@ -267,8 +267,19 @@ class Settling:
                 said = answer
         return _growth(bends)[1] < -_MARGINAL
 
-    def _steps(self, lr: float) -> Iterator[Tensor]:
-        """Yield the steps after the first one and the push."""
+    def loss_after(self, lr: float, updates: int) -> float:
+        """Return the loss after some updates; it is not finite where they diverge."""
+        start = parameters_to_vector(self.parameters).detach().clone()
+        update = self._update(lr)
+        try:
+            for _ in range(updates):
+                update()
+            return float(self.loss().detach())
+        finally:
+            self._set(start)
+
+    def _update(self, lr: float) -> Callable[[], object]:
+        """Return what makes an update, of an optimizer that begins anew."""
         optimizer = self.make()
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -279,9 +290,14 @@ class Settling:
             torch.autograd.backward(loss)
             return float(loss.detach())
 
+        return lambda: optimizer.step(closure)
+
+    def _steps(self, lr: float) -> Iterator[Tensor]:
+        """Yield the steps after the first one and the push."""
+        update = self._update(lr)
         before = parameters_to_vector(self.parameters).detach().clone()
         for number in range(self.most + 2):
-            optimizer.step(closure)
+            update()
             after = parameters_to_vector(self.parameters).detach().clone()
             if number == 0:
                 after = after + self._push(after - before, before)

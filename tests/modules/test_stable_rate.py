@@ -14,6 +14,7 @@ from descentlab.errors import UsageError
 from descentlab.modules import LinearDynamics, LinearRegression, StableRate, ToyObjective
 from descentlab.objectives import Square
 from descentlab.optimizers import Momentum
+from descentlab.optimizers.stability import Settling
 
 
 @pytest.mark.parametrize("horizon", [3, 20, 200, pytest.param(2000, marks=pytest.mark.slow)])
@@ -44,6 +45,10 @@ class Own(LinearDynamics):
 
 
 def found(module, data, tmp_path):
+    return found_by(StableRate(module), data, tmp_path)
+
+
+def found_by(stable_rate, data, tmp_path):
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
@@ -51,7 +56,7 @@ def found(module, data, tmp_path):
         enable_model_summary=False,
         default_root_dir=tmp_path,
     )
-    return trainer.predict(StableRate(module), datamodule=data)[0]
+    return trainer.predict(stable_rate, datamodule=data)[0]
 
 
 def heavy_ball(parameters):
@@ -129,3 +134,49 @@ def test_inputs_alone_have_no_rate(tmp_path, monkeypatch, options, says):
     one_file(tmp_path)
     with pytest.raises(UsageError, match=says):
         found(LinearRegression(), RegressionData(**options), tmp_path)
+
+
+def test_the_map_of_momenta_is_on_the_curve_of_the_heavy_ball(tmp_path, white_pictures):
+    words = ["predict", "--config", "linear_dynamics/stability_map", "--model.module.horizon", "5"]
+    words += ["--model.momenta", "[0.0, 0.3, 0.8]", "--trainer.accelerator", "cpu"]
+    assert main([*words, "--trainer.logger.save_dir", str(tmp_path)]) == 0
+    folder = tmp_path / "linear_dynamics" / "stability_map" / "version_0"
+    rows = json.loads((folder / "stability.json").read_text())["by_momentum"]
+    for row, momentum in zip(rows, (0.0, 0.3, 0.8), strict=True):
+        bound = 2 * (1 + momentum) / 50
+        assert row["momentum"] == momentum
+        assert row["predicted"] == pytest.approx(bound, rel=1e-6)
+        assert row["observed"] == pytest.approx(bound, rel=1e-3)
+    assert {each.name for each in (folder / "figures").iterdir()} == {
+        *("loss_by_rate.png", "loss_by_rate.svg", "stability_map.png", "stability_map.svg")
+    }
+
+
+def test_momenta_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"momenta: 1\.0 must be in \[0, 1\)"):
+        StableRate(LinearDynamics(horizon=2), momenta=[0.5, 1.0])
+    words = ["predict", "--config", "linear_dynamics/stable_rate", "--model.momenta", "[0.5]"]
+    module = StableRate(LinearDynamics(horizon=2), momenta=[0.5])
+    with pytest.raises(UsageError, match="momenta: GradientDescent has no momentum"):
+        found_by(module, InitialStates(), tmp_path)
+    assert main([*words, "--trainer.logger.save_dir", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.7, 1.3])
+def test_the_loss_after_some_updates_is_that_of_a_loop(lr):
+    theta = torch.tensor([0.3, -1.7], dtype=torch.float64, requires_grad=True)
+    before = theta.detach().clone()
+    curvatures = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    settling = Settling(
+        lambda: (curvatures * theta**2).sum() / 2,
+        [theta],
+        lambda: torch.optim.SGD([theta], lr=99.0, momentum=0.4),
+    )
+    expected, velocity = before.clone(), torch.zeros(2, dtype=torch.float64)
+    for _ in range(7):
+        velocity = 0.4 * velocity + curvatures * expected
+        expected = expected - lr * velocity
+    found = settling.loss_after(lr, 7)
+    assert found == pytest.approx(float((curvatures * expected**2).sum() / 2), rel=1e-12)
+    assert found != pytest.approx(settling.loss_after(lr, 8), rel=1e-3)  # the control
+    assert torch.equal(theta, before)
