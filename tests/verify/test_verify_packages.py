@@ -124,7 +124,7 @@ def test_one_that_crashes_and_one_that_needs_more_are_told_and_the_others_go_on(
 def test_one_that_hangs_is_ended_and_told(package):
     ((name, report),) = script.told([f"{NAME}.Hangs"], 2, limit=1)
     assert (name, report["error"]) == (f"{NAME}.Hangs", "not done after 1 s")
-    assert report["seconds"] < 60
+    assert report["seconds"] < 900  # of 1000 that it would sleep; a busy machine starts slowly
 
 
 def test_a_package_is_named_with_its_version():
