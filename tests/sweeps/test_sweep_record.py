@@ -173,3 +173,12 @@ def test_a_member_is_worse_than_its_start_by_its_training_loss(start, last, stat
     assert row["status"] == status
     assert {name: row.get(f"last_{name}") for name in last} == last
     assert [row[f"last.weight[{i},{j}]"] for i in (0, 1) for j in (0, 1)] == [0, 1, 2, 3]
+
+
+def test_a_member_diverges_once():
+    record = Record(3)
+    for updates, finite in enumerate(
+        [(False, True, True), (False, True, False), (True, True, False)]
+    ):
+        record.mark(torch.tensor(finite), updates)
+    assert record.diverged.tolist() == [0, -1, 1]
