@@ -31,17 +31,23 @@ def main(args: Sequence[str] | None = None) -> int:
             module = import_module(place, __package__)
         status: int = module.main(words[1:])
         return status
-    with _leaving_at_once():
+    alone = args is None
+    with _leaving_at_once(for_good=alone):
         from .command.imports import never_from, run_folders
     with never_from(run_folders(words)):
-        with _leaving_at_once():
+        with _leaving_at_once(for_good=alone):
             from .command.process import run
-        return run(words, alone=args is None)
+        return run(words, alone)
 
 
 @contextmanager
-def _leaving_at_once() -> Iterator[None]:
-    """End the process at Ctrl-C: imports take seconds, and may catch an exception within them."""
+def _leaving_at_once(for_good: bool = False) -> Iterator[None]:
+    """End the process at Ctrl-C: imports take seconds, and may catch an exception within them.
+
+    Args:
+        for_good: whether afterwards, too, until another handler is set: there is no moment
+            between the two at which Ctrl-C is a traceback.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         os.write(2, b"descentlab: error: interrupted before anything began\n")
@@ -59,7 +65,8 @@ def _leaving_at_once() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if not for_good:
+            signal.signal(signal.SIGINT, before)
 
 
 def _list_configs(words: list[str]) -> int:

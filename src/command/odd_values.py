@@ -1,6 +1,7 @@
 """Values that pass the parser, and that nothing here can do anything with."""
 
 import inspect
+import os
 import sys
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,14 @@ DIVISORS = {
 }
 
 
+#: processes that one machine may start: of each core, and on a machine of few cores
+MOST_BY_CORE, MOST_AT_LEAST = 4, 8
+
+
 def refuse_odd_values(value: Any, key: str = "") -> None:
     """Refuse null where a class takes a value, numbers of more than 64 bits, and zero divisors.
+
+    Refuses, too, more processes than a machine can hold: Lightning starts as many as are asked for.
 
     jsonargparse lets null through for every option of a class.
 
@@ -42,10 +49,26 @@ def refuse_odd_values(value: Any, key: str = "") -> None:
             refuse_odd_values(each, key)
     elif value == 0 and key in DIVISORS:
         raise UsageError(f"{_flag(key)} {value}: give {DIVISORS[key]}")
+    elif key == "trainer.devices" and _count(value) > (most := _most_processes()):
+        raise UsageError(
+            f"{_flag(key)} {value}: each is a process, and {most} are the most on this machine of "
+            f"{os.cpu_count()} cores: give fewer"
+        )
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise UsageError(
             f"{_flag(key)} {value}: a whole number of more than 64 bits: give a smaller one"
         )
+
+
+def _count(devices: Any) -> float:
+    """Return a number of devices, which may be a text; 0 for what is none."""
+    if isinstance(devices, str):
+        return float(devices) if devices.isdecimal() else 0
+    return devices if isinstance(devices, int) else 0
+
+
+def _most_processes() -> int:
+    return max(MOST_AT_LEAST, MOST_BY_CORE * (os.cpu_count() or 1))
 
 
 def _flag(*names: str) -> str:

@@ -36,10 +36,15 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Listen inside, and give the signals back their meaning afterwards."""
+        """Listen inside, and give the signals back their meaning afterwards.
+
+        To a process that is there for the command alone Ctrl-C means this to its end.
+        """
         handler = signal.getsignal(signal.SIGINT)
         others = callable(handler) and handler is not signal.default_int_handler
-        if others or threading.current_thread() is not threading.main_thread():
+        if (
+            others and not self.ends_process
+        ) or threading.current_thread() is not threading.main_thread():
             yield  # who calls this listens already; and only the main thread may set handlers
             return
         before = {signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt)}
@@ -49,6 +54,8 @@ class Stop:
         try:
             yield
         finally:
+            if self.ends_process:
+                del before[signal.SIGINT]
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -257,6 +257,30 @@ def test_ctrl_c_is_not_raised_within_a_library(tmp_path, epochs, times):
     )
 
 
+NOTING = """
+import signal, sys
+
+handlers, set_handler = [], signal.signal
+
+def noting(number, handler):
+    handlers.extend([handler] * (number == signal.SIGINT))
+    return set_handler(number, handler)
+
+signal.signal = noting
+from descentlab.__main__ import main
+sys.argv = ["descentlab", "fit", "--config", "nowhere"]
+status = main()
+print(status, len(handlers) > 1, signal.default_int_handler in handlers)
+"""
+
+
+def test_there_is_no_moment_at_which_ctrl_c_is_a_traceback():
+    ended = subprocess.run(
+        [sys.executable, "-c", NOTING], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.split() == ["2", "True", "False"], ended.stderr
+
+
 @pytest.mark.usefixtures("listening")
 def test_ctrl_c_before_training_stops_at_once():
     stop = Stop()

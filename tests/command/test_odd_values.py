@@ -50,6 +50,17 @@ def test_a_class_that_nothing_has_imported_is_left_alone(monkeypatch):
     refuse_odd_values({"class_path": "this.Nowhere", "init_args": {"x": None}})
 
 
+@pytest.mark.parametrize("devices", [13, "13", 10**6, 10**400, "9" * 5000])
+def test_more_processes_than_a_machine_holds_are_refused(monkeypatch, devices):
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    with pytest.raises(UsageError, match=r"--trainer\.devices \d+: each is a process, and 12 are"):
+        refuse_odd_values({"trainer": {"devices": devices}})
+    for right in (12, "12", -1, "auto", [0, 1], None):
+        refuse_odd_values({"trainer": {"devices": right}})
+    monkeypatch.setattr("os.cpu_count", lambda: None)  # unknown
+    refuse_odd_values({"trainer": {"devices": 8}})
+
+
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400])
 def test_a_number_of_more_than_64_bits_is_refused(number):
     with pytest.raises(UsageError, match="more than 64 bits"):
