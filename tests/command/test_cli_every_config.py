@@ -20,13 +20,11 @@ SPLIT = ("fit", "--config", "linear_regression/split.yaml")
 DATA = {
     "linear_regression/your_data.yaml": ("--data.x_path", "X.pt", "--data.y_path", "y.pt"),
 }
-COUNT = 53  # of all: change it with a config
 
 
 def test_all_of_them_are_here():
     files = {path for path in FOLDER.rglob("*") if path.suffix in (".yaml", ".yml")}
     assert files == set(CONFIGS.values())
-    assert len(CONFIGS) == len(PARTS) + len(EXPERIMENTS) == COUNT
     assert sorted(PARTS) == [
         *("debug/fast.yaml", "debug/overfit.yaml", "debug/profile.yaml"),
         *("trainer/cpu.yaml", "trainer/ddp.yaml", "trainer/gpu.yaml"),
