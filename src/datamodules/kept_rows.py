@@ -56,7 +56,8 @@ def check_kept(kept: Mapping[str, Any]) -> None:
         "random_state": int,
     }
     known = known if isinstance(known, Mapping) and known.keys() >= kinds.keys() else {}
-    if known and all(isinstance(known[key], kind) for key, kind in kinds.items()):
+    right = bool(known) and all(isinstance(known[key], kind) for key, kind in kinds.items())
+    if right and all(isinstance(name, str) for name in known["columns"] or ()):
         sets = {name: rows for name, rows in kept.items() if name != "data"}
         names = {"train"} if known["split"] is None else {"train", "val", "test"}
         if not sets or (sets.keys() == names and _share(list(sets.values()), known["rows"])):

@@ -131,7 +131,7 @@ class StableRate(LightningModule):
     def _draw_losses(self, settling: Settling) -> None:
         """Draw the loss after some updates, from a thirtieth of the observed rate on."""
         observed = self._found["observed"]
-        rates = np.geomspace(observed / 30, 1.5 * observed, 41).tolist()
+        rates = np.geomspace(observed / 30, 1.5 * observed, 25).tolist()
         losses = [settling.loss_after(lr, UPDATES) for lr in rates]
         marks = {name: self._found[name] for name in ("predicted", "observed")}
         start = settling.loss_after(observed, 0)

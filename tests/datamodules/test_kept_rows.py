@@ -85,6 +85,7 @@ def test_what_is_other_than_in_the_run_is_said(x, y, says):
         {"data": {key: value for key, value in kept()["data"].items() if key != "columns"}},
         kept(rows="20"),
         kept(columns="a"),
+        kept(columns=["a", 7]),
         kept(random_state=None),
         kept() | {**SETS, "test": [18, 19]},
         kept() | {**SETS, "test": torch.tensor([18.0, 19.0])},
