@@ -27,7 +27,7 @@ def run_folders(words: Sequence[str]) -> list[Path]:
     for index in range(len(words)):
         flag, value, _ = flag_at(words, index)
         path = Path(os.path.expanduser(value)).absolute()
-        if flag == "--run" and value:
+        if flag in ("--run", "--resume") and value:
             found.append(folder_of(value).absolute())
         elif flag == "--ckpt_path" and path.parent.name == "checkpoints":
             found.append(path.parent.parent)

@@ -47,7 +47,7 @@ def refuse_odd_values(value: Any, key: str = "") -> None:
     elif isinstance(value, list | tuple):
         for each in value:
             refuse_odd_values(each, key)
-    elif value == 0 and key in DIVISORS:
+    elif key in DIVISORS and isinstance(value, int | float) and value <= 0:
         raise UsageError(f"{_flag(key)} {value}: give {DIVISORS[key]}")
     elif key == "trainer.devices" and _count(value) > (most := _most_processes()):
         raise UsageError(

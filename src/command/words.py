@@ -24,7 +24,7 @@ TRAINER_KEYS = ("accelerator", "devices", "precision")
 #: keys of a config that are for a fit alone
 FOR_FIT = (*INSTRUMENTS, "test_after_fit")
 #: what an evaluation of a run does not make: keys of a config, and of a descentlab module in it
-FIT_KEYS = (*FOR_FIT, "ckpt_path", "resume", "weights_only")
+FIT_KEYS = (*FOR_FIT, "ckpt_path", "resume", "run", "weights_only")
 DESCENT_KEYS = ("optimizer", "lr_scheduler")
 
 
@@ -48,6 +48,9 @@ def expand(words: list[str]) -> tuple[list[str], list[Path]]:
     if evaluates and len(flags) == 2:
         raise UsageError("--run and --ckpt_path: give one: a run has checkpoints of its own")
     reduced = evaluates and len(flags) == 1
+    for flag in (flag_at(words, place)[0] for place in range(len(words))):
+        if "--ckpt_path".startswith(flag) and len("--ck") <= len(flag) < len("--ckpt_path"):
+            raise UsageError(f"{flag}: write --ckpt_path")
     _refuse_options_before_their_class(words)
     words, index = _expand_run(words), 0
     expanded: list[str] = []
@@ -74,9 +77,9 @@ def _given(path: Path, evaluates: bool, reduced: bool) -> str:
     if reduced:
         return for_evaluation(path)
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if evaluates else None
-    if not isinstance(content, Mapping) or not content.keys() & set(FOR_FIT):
+    if not isinstance(content, Mapping) or not content.keys() & set(FIT_KEYS):
         return str(path)
-    kept = {key: value for key, value in content.items() if key not in FOR_FIT}
+    kept = {key: value for key, value in content.items() if key not in FIT_KEYS}
     return yaml.safe_dump(kept, sort_keys=False)
 
 
@@ -129,8 +132,12 @@ def for_evaluation(path: Path) -> str:
 
     Args:
         path: of a config.
+
+    Raises:
+        UsageError: if it says elsewhere than in its mappings what is to be made.
     """
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    _refuse_what_hides(content, path)
     kept = {key: value for key, value in content.items() if key not in FIT_KEYS}
     trainer = content.get("trainer")
     if isinstance(trainer, Mapping):
@@ -141,6 +148,34 @@ def for_evaluation(path: Path) -> str:
     return yaml.safe_dump(kept, sort_keys=False)
 
 
+def _refuse_what_hides(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse `a.b: c` for `a: {b: c}`, and a file for a mapping: the parser would take both."""
+    for key in ("model", "data", "trainer"):
+        if isinstance(given := content.get(key), str) and ("/" in given or Path(given).is_file()):
+            raise UsageError(f"{path}: {key}: {given} is a file: write what is in it in its place")
+    if dotted := _with_a_dot(content, of_a_class=True):
+        above, _, below = dotted.partition(".")
+        raise UsageError(f"{path}: {dotted} has a dot: write it as {above}: {{{below}: …}}")
+
+
+def _with_a_dot(value: Any, of_a_class: bool = False) -> str | None:
+    """Return a key with a dot among those of classes, and of the whole; None where there is none.
+
+    The keys of an option that is a mapping, such as a sweep's grid, may have dots.
+    """
+    if isinstance(value, list):
+        return next(filter(None, map(_with_a_dot, value)), None)
+    if not isinstance(value, Mapping):
+        return None
+    of_a_class = of_a_class or "class_path" in value
+    for key, each in value.items():
+        if "." in str(key) and (of_a_class or str(key).startswith("init_args.")):
+            return str(key)
+        if found := _with_a_dot(each, of_a_class=key == "init_args"):
+            return found
+    return None
+
+
 def _without_descent(value: Any) -> Any:
     """Leave out what a descentlab module would train with, at any depth."""
     if isinstance(value, list):
@@ -149,7 +184,7 @@ def _without_descent(value: Any) -> Any:
         return value
     kept = {key: _without_descent(each) for key, each in value.items()}
     home, _, name = str(kept.get("class_path")).rpartition(".")
-    ours = (f"{home}.").startswith((".", "descentlab.modules.")) and name in modules.__all__
+    ours = (f"{home}.").startswith((".", "descentlab.")) and name in modules.__all__
     arguments = kept.get("init_args")
     if ours and isinstance(arguments, dict):
         kept["init_args"] = {k: v for k, v in arguments.items() if k not in DESCENT_KEYS}

@@ -24,7 +24,8 @@ def replacing(path: Path, mode: str = "w", newline: str | None = None) -> Iterat
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         encoding = None if "b" in mode else "utf-8"
-        with beside.open(mode, encoding=encoding, newline=newline) as file:
+        beside.unlink(missing_ok=True)  # a link that lies there would be followed
+        with beside.open(mode.replace("w", "x"), encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

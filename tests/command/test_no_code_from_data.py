@@ -19,6 +19,7 @@ DOORS = {
     "doors.touch": {"path": "CANARY"},
     "doors.Toucher": {"path": "CANARY"},
 }
+DOOR = "doors.Toucher"
 MODULE = """
 from pathlib import Path
 
@@ -96,6 +97,65 @@ def test_an_evaluation_makes_nothing_else_of_a_config(command, stranger, canary,
     assert not canary.exists()
 
 
+HIDDEN = {
+    "callbacks": lambda config, odd: config.update({"trainer.callbacks": [odd]}),
+    "strategy": lambda config, odd: config.update({"trainer.strategy": odd}),
+    "optimizer": lambda config, odd: config.update({"model.init_args.optimizer": odd}),
+    "init_args": lambda config, odd: config["model"].update({"init_args.optimizer": odd}),
+    "class_path": lambda config, odd: config["model"]["init_args"].update(
+        {"optimizer.class_path": odd["class_path"]}
+    ),
+    "a file": lambda config, odd: config.update(model="model.yaml"),
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_what_hides_from_an_evaluation_is_refused(command, stranger, canary, tmp_path, how):
+    odd = door("doors.Toucher", canary)
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump({"class_path": "doors.Toucher"}))
+    change(stranger, lambda config: HIDDEN[how](config, odd))
+    for words in (("--run", stranger), ("--config", stranger / "config.yaml", "--ckpt_path", "x")):
+        outcome = command("test", *words)
+        assert outcome.status == 2
+        assert "has a dot: write it as" in outcome.message or "is a file" in outcome.message
+    assert not canary.exists()
+    assert not (tmp_path / "imported").exists()
+
+
+def test_our_module_under_another_name_has_no_optimizer_in_an_evaluation(
+    command, stranger, canary, tmp_path
+):
+    def edit(config):
+        config["model"]["class_path"] = "descentlab.command.cli.modules.LinearRegression"
+        config["model"]["init_args"]["optimizer"] = door("doors.Toucher", canary)
+
+    change(stranger, edit)
+    command("test", "--run", stranger)
+    assert not canary.exists()
+    assert not (tmp_path / "imported").exists()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_checkpoint_is_named_in_full_and_on_the_command_line(command, stranger, canary, inside):
+    best = str(stranger / "checkpoints/best.ckpt")
+    change(stranger, lambda config: config["trainer"].update(callbacks=[door(DOOR, canary)]))
+    if inside:
+        change(stranger, lambda config: config.update(ckpt_path=best))
+    (stranger / "config.yaml").rename("theirs.yaml")
+    outcome = command("test", "--config", "theirs.yaml", *(() if inside else ("--ckpt", best)))
+    assert outcome.status == 2
+    assert inside or outcome.message == "--ckpt: write --ckpt_path"
+
+
+def test_an_evaluation_writes_into_its_run_whatever_the_config_says(command, stranger, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(stranger, other)
+    change(stranger, lambda config: config.update(run=str(other)))
+    words = ("--config", stranger / "config.yaml", "--ckpt_path")
+    assert command("test", *words, stranger / "checkpoints/best.ckpt").status == 0
+    assert not (other / "test.json").exists()
+
+
 def test_an_evaluation_is_as_precise_as_its_run(command, here):
     assert command(*YOUR_DATA, "--trainer.precision", "64-true").status == 0
     assert command("test", "--run", RUN).status == 0
@@ -165,7 +225,7 @@ def test_what_is_no_module_or_data_is_refused_before_it_is_called(
 
 
 @pytest.mark.parametrize("place", ["inside", "above"])
-@pytest.mark.parametrize("kind", ["test", "fit"])
+@pytest.mark.parametrize("kind", ["test", "fit", "resume"])
 def test_nothing_is_imported_from_a_runs_folder(
     command, stranger, canary, monkeypatch, place, kind
 ):
@@ -175,7 +235,12 @@ def test_nothing_is_imported_from_a_runs_folder(
     monkeypatch.syspath_prepend(".")  # as `python -m` does
     change(stranger, lambda c: c["model"].update(class_path=path))
     run = "." if place == "inside" else "stranger"
-    outcome = command(kind, *(("--run", run) if kind == "test" else ("-c", f"{run}/config.yaml")))
+    words = {
+        "test": ("test", "--run", run),
+        "fit": ("fit", "-c", f"{run}/config.yaml"),
+        "resume": ("fit", "--resume", run),
+    }
+    outcome = command(*words[kind])
     assert outcome.status == 2
     assert "inside the folder of a run" in outcome.message
     assert not canary.exists()

@@ -80,6 +80,7 @@ def test_a_number_of_more_than_64_bits_is_refused(number):
         (("--trainer.val_check_interval", "0"), "--trainer.val_check_interval 0: give a number"),
         (("--trainer.val_check_interval=0.0",), "a part of an epoch above 0"),
         (("--trainer.accumulate_grad_batches=0",), "--trainer.accumulate_grad_batches 0: give 1"),
+        (("--trainer.accumulate_grad_batches=-1",), "--trainer.accumulate_grad_batches -1: give 1"),
     ],
 )
 def test_an_odd_setting_is_named_before_a_folder_is_made(command, here, words, says):

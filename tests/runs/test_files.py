@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from descentlab.command.parser import Parser
-from descentlab.runs.files import replacing, save_atomically
+from descentlab.runs.files import replacing, save_atomically, write_whole
 from descentlab.runs.logger import RunLogger
 
 
@@ -99,3 +99,15 @@ def test_a_config_is_written_anew_or_stays(tmp_path, ended_before_it_is_in_place
         )
     assert path.read_text() == "rate: 0.5\n"
     assert [each.name for each in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("content", ["new", b"new"])
+def test_a_link_in_the_place_of_what_is_written_is_not_followed(tmp_path, content):
+    elsewhere, path = tmp_path / "elsewhere", tmp_path / "file"
+    elsewhere.write_text("theirs")
+    for name in (path.name, f".{path.name}.{os.getpid()}"):
+        (tmp_path / name).symlink_to(elsewhere)
+    write_whole(path, content)
+    assert elsewhere.read_text() == "theirs"
+    assert not path.is_symlink()
+    assert path.read_text() == "new"
