@@ -19,7 +19,6 @@ DOORS = {
     "doors.touch": {"path": "CANARY"},
     "doors.Toucher": {"path": "CANARY"},
 }
-DOOR = "doors.Toucher"
 MODULE = """
 from pathlib import Path
 
@@ -130,21 +129,19 @@ def test_our_module_under_another_name_has_no_optimizer_in_an_evaluation(
         config["model"]["init_args"]["optimizer"] = door("doors.Toucher", canary)
 
     change(stranger, edit)
-    command("test", "--run", stranger)
+    assert command("test", "--run", stranger).status == 0
     assert not canary.exists()
     assert not (tmp_path / "imported").exists()
 
 
-@pytest.mark.parametrize("inside", [True, False])
-def test_a_checkpoint_is_named_in_full_and_on_the_command_line(command, stranger, canary, inside):
+def test_a_checkpoint_is_named_in_full_and_on_the_command_line(command, stranger):
     best = str(stranger / "checkpoints/best.ckpt")
-    change(stranger, lambda config: config["trainer"].update(callbacks=[door(DOOR, canary)]))
-    if inside:
-        change(stranger, lambda config: config.update(ckpt_path=best))
+    change(stranger, lambda config: config.update(ckpt_path=best))
     (stranger / "config.yaml").rename("theirs.yaml")
-    outcome = command("test", "--config", "theirs.yaml", *(() if inside else ("--ckpt", best)))
-    assert outcome.status == 2
-    assert inside or outcome.message == "--ckpt: write --ckpt_path"
+    assert command("test", "--config", "theirs.yaml").status == 2  # theirs is not taken
+    outcome = command("test", "--config", "theirs.yaml", "--ckpt", best)
+    assert (outcome.status, outcome.message) == (2, "--ckpt: write --ckpt_path")
+    assert command("test", "--config", "theirs.yaml", "--ckpt_path", best).status == 0
 
 
 def test_an_evaluation_writes_into_its_run_whatever_the_config_says(command, stranger, tmp_path):
