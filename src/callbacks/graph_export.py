@@ -51,9 +51,10 @@ class GraphExport(Instrument):
         run = run_to_write(trainer)
         if run is not None:
             self._folder = run.graphs
-            if goes_on(trainer) and getattr(pl_module, "compiles", False):
-                self._dot = _drawn_before(run.graphs)  # listening would have updates uncompiled
-        self._waits = run is not None and self._dot is None
+            if goes_on(trainer):  # maybe without a loss to come
+                self._dot = _drawn_before(run.graphs)
+        compiled = getattr(pl_module, "compiles", False)  # listening would have updates uncompiled
+        self._waits = run is not None and not (compiled and self._dot)
         (call_again if self._waits else pass_over)(self, _FIRST_LOSS)
 
     def on_before_backward(

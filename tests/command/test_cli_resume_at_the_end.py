@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from descentlab.__main__ import main
-from descentlab.callbacks import BestParameters, FitPicture, LearningCurves, Summary
+from descentlab.callbacks import BestParameters, FitPicture, GraphExport, LearningCurves, Summary
 from descentlab.internals.lightning import end_in_any_case
 from descentlab.sweeps import SweepResults
 from soaks.artefacts import differences
@@ -20,13 +20,15 @@ from soaks.artefacts import differences
 RUN = "logs/x/version_0"
 COMMON = (
     *("--data.source", "line", "--trainer.max_epochs", "3", "--progress", "null"),
-    *("--graph_export", "null", "--trainer.logger.name", "x"),
+    *("--trainer.logger.name", "x"),
 )
 LINE = ("fit", "--config", "linear_regression/split.yaml", *COMMON)
 SWEEP = (
     *("fit", "--config", "linear_regression/lr_momentum_sweep.yaml", *COMMON),
     *("--model.grid", "{lr: [0.01, 0.1], momentum: [0.0, 0.9]}", "--model.members_at_once", "3"),
 )
+
+DRAW = {LearningCurves: "_draw", FitPicture: "_draw", GraphExport: "_paint"}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,7 @@ def stopped_at(monkeypatch, kind, hook, error):
         (LINE, BestParameters, "on_train_end"),
         (LINE, LearningCurves, "on_fit_end"),
         (LINE, FitPicture, "on_fit_end"),
+        (LINE, GraphExport, "on_fit_end"),
         (SWEEP, SweepResults, "on_train_end"),
         (SWEEP, BestParameters, "on_train_end"),
     ],
@@ -68,8 +71,8 @@ def test_a_run_that_was_stopped_at_its_end_is_brought_to_it(
 ):
     with monkeypatch.context() as patch:
         stopped_at(patch, kind, hook, error)
-        if kind in (LearningCurves, FitPicture):  # nor does an exception draw them
-            patch.setattr(kind, "_draw", lambda *_: None)
+        if kind in DRAW:  # nor does an exception draw them
+            patch.setattr(kind, DRAW[kind], lambda *_: None)
         if kind is SweepResults:
             patch.setattr(kind, "on_exception", lambda *_: None)
         assert main(list(words)) in (130, 143)
