@@ -42,7 +42,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _leaving_at_once(for_good: bool = False) -> Iterator[None]:
-    """End the process at Ctrl-C: imports take seconds, and may catch an exception within them.
+    """End the process at Ctrl-C, SIGTERM and SIGHUP: imports may catch an exception within them.
+
+    A signal that is ignored, as under nohup, or that another listens to, is left alone.
 
     Args:
         for_good: whether afterwards, too, until another handler is set: there is no moment
@@ -50,23 +52,34 @@ def _leaving_at_once(for_good: bool = False) -> Iterator[None]:
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        os.write(2, b"descentlab: error: interrupted before anything began\n")
-        os._exit(128 + number)
+        interrupted = number == signal.SIGINT
+        word = b"interrupted" if interrupted else b"terminated"
+        os.write(2, b"descentlab: error: %s before anything began\n" % word)
+        os._exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
 
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # ignored, or not this command's own process
-        yield
-        return
+    before = {number: signal.getsignal(number) for number in _asking_to_stop()}
     try:
-        signal.signal(signal.SIGINT, leave)
+        for number in before:
+            signal.signal(number, leave)
     except ValueError:  # only the main thread may set handlers
-        yield
-        return
+        before = {}
     try:
         yield
     finally:
-        if not for_good:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in ({} if for_good else before).items():
+            signal.signal(number, handler)
+
+
+def _asking_to_stop() -> list[int]:
+    """Return the signals that nothing in this process listens to or ignores yet.
+
+    A process that another one of the command has started leaves it to that one to speak.
+    """
+    asking = [signal.SIGINT]
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        asking += [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if name in dir(signal)]
+    alone = (signal.default_int_handler, signal.SIG_DFL)
+    return [number for number in asking if signal.getsignal(number) in alone]
 
 
 def _list_configs(words: list[str]) -> int:

@@ -262,7 +262,7 @@ class DescentCLI(LightningCLI):
         path = self._checkpoint
         if path is not None:  # a relative one that begins with "http" is an address to Lightning
             kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
-        self._stop.places = self._finished
+        self._stop.places, self._stop.fitting = self._finished, True
         try:
             join(self.trainer)
             with loading(path):
@@ -314,6 +314,7 @@ class DescentCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Test the run, if that was asked for."""
+        self._stop.fitting = False
         if not self._get(self.config_init, "test_after_fit"):
             return
         run = run_to_write(self.trainer)

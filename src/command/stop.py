@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from .exception_messages import in_one_sentence
-from .several_processes import speaks
+from .several_processes import local_rank, speaks
 
 
 class Stop:
@@ -18,27 +18,32 @@ class Stop:
     A KeyboardInterrupt may strike anywhere, also within a library, which then waits for ever, or
     takes it for an error of its own; so the first Ctrl-C of a run that is training is treated as
     SIGTERM is by Lightning: it ends after the batch. A second one, and one before or after
-    training, ends the process where it is: every file is whole whenever it ends. A closed terminal
-    (SIGHUP) counts as SIGTERM.
+    training, ends the process where it is, as SIGTERM does then: every file is whole whenever it
+    ends. A closed terminal (SIGHUP) counts as SIGTERM.
 
     Args:
-        ends_process: whether these end the process; if not, each is raised as a KeyboardInterrupt.
+        ends_process: whether these end the process; if not, Ctrl-C is raised as a
+            KeyboardInterrupt, and SIGTERM outside of training is left to whom it belongs.
 
     Attributes:
         interrupted: whether Ctrl-C was pressed.
+        fitting: whether a model is being trained, or about to be: Lightning listens to SIGTERM in
+            an evaluation too, in which there is nothing to write first.
         places: says where what is finished is, and how it goes on.
     """
 
     def __init__(self, ends_process: bool = False) -> None:
         self.ends_process = ends_process
+        self._process = os.getpid()
         self.interrupted = False
+        self.fitting = False
         self.places: Callable[[], list[str]] = list
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Listen inside, and give the signals back their meaning afterwards.
 
-        To a process that is there for the command alone Ctrl-C means this to its end.
+        To a process that is there for the command alone they mean this to its end.
         """
         handler = signal.getsignal(signal.SIGINT)
         others = callable(handler) and handler is not signal.default_int_handler
@@ -47,22 +52,29 @@ class Stop:
         ) or threading.current_thread() is not threading.main_thread():
             yield  # who calls this listens already; and only the main thread may set handlers
             return
-        before = {signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt)}
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-            # under nohup it is ignored, and stays so
-            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
+        before = {number: signal.signal(number, own) for number, own in self._handlers()}
         try:
             yield
         finally:
-            if self.ends_process:
-                del before[signal.SIGINT]
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number, earlier in before.items():
+                if not self.ends_process:
+                    signal.signal(number, earlier)
+
+    def _handlers(self) -> Iterator[tuple[int, Callable[[int, FrameType | None], None]]]:
+        """Yield what is listened to, and how; what is ignored, as under nohup, stays so."""
+        yield signal.SIGINT, self._interrupt
+        if hasattr(signal, "SIGHUP") and self._is_free(signal.SIGHUP):
+            yield signal.SIGHUP, self._hang_up
+        if self.ends_process and local_rank() == 0 and self._is_free(signal.SIGTERM):
+            yield signal.SIGTERM, self._terminate
+
+    def _is_free(self, number: int) -> bool:
+        handler = signal.getsignal(number)
+        return handler == signal.SIG_DFL or (self.ends_process and callable(handler))
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         again, self.interrupted = self.interrupted, True
-        training = callable(signal.getsignal(signal.SIGTERM))  # by Lightning, which then listens
-        if again or not training:
+        if again or not self._is_awaited():
             if self.ends_process:
                 self._leave()
             raise KeyboardInterrupt
@@ -73,11 +85,23 @@ class Stop:
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         signal.raise_signal(signal.SIGTERM)
 
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_awaited():
+            self._leave()
+
+    def _is_awaited(self) -> bool:
+        """Return whether Lightning listens to SIGTERM, and ends the training at it.
+
+        Its handler calls ours, too.
+        """
+        handler = signal.getsignal(signal.SIGTERM)
+        return self.fitting and callable(handler) and handler != self._terminate
+
     def _leave(self) -> None:
         """End the process; `sys.stderr` may be in the middle of a line, and is left alone."""
         try:
             text, status = self._sentence(self.places()), self._status()
-            if speaks():
+            if speaks() and os.getpid() == self._process:  # not one that a loader has forked
                 os.write(2, f"\ndescentlab: error: {text}\n".encode())
         finally:
             os._exit(status)
@@ -93,8 +117,9 @@ class Stop:
 
     def _sentence(self, places: list[str]) -> str:
         word = "interrupted" if self.interrupted else "terminated"
-        where = "; ".join(places) or "the run's folder"
-        return f"{word}: what was finished before is in {where}"
+        if not places:
+            return f"{word} before the command was finished"
+        return f"{word}: what was finished before is in {'; '.join(places)}"
 
     def _status(self) -> int:
         if not speaks():

@@ -27,6 +27,12 @@ RUN = "logs/linear_regression/split/version_0"
 
 
 NUMBERS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+#: the status and the word of each
+ANSWERS = {
+    signal.SIGINT: (130, "interrupted"),
+    signal.SIGHUP: (143, "terminated"),
+    signal.SIGTERM: (143, "terminated"),
+}
 
 
 #: takes signals as at a terminal, also where the tests run in the background, and runs a command
@@ -157,14 +163,16 @@ def test_a_run_under_nohup_outlives_its_terminal(start, tmp_path):
 
 
 @pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
-def test_ctrl_c_at_any_time_gives_one_message(start, delay):
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_at_any_time_gives_one_message(start, number, delay):
     process = start(*WORDS)
     time.sleep(delay)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    status, says = ANSWERS[number]
+    assert process.returncode == status, err
     assert "Traceback" not in out + err
-    assert err.count("descentlab: error: interrupted") == 1
+    assert err.count(f"descentlab: error: {says}") == 1
 
 
 @pytest.mark.usefixtures("listening")
@@ -179,6 +187,7 @@ def test_handlers_are_as_they_were_after_a_command():
 def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatch, capfd):
     received = []
     stop = Stop()
+    stop.fitting = True
     with monkeypatch.context() as patch:
         patch.setattr(signal, "getsignal", lambda _: received.append)  # Lightning listens
         patch.setattr(signal, "raise_signal", received.append)
@@ -193,6 +202,7 @@ def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatc
 def test_what_is_stopped_at_once_ends_without_a_word_of_others(monkeypatch, capfd, training):
     left, asked = [], []
     stop = Stop(ends_process=True)
+    stop.fitting = True
     stop.places = lambda: ["logs/x", "it goes on with: y"]
     monkeypatch.setattr(os, "_exit", left.append)
     with monkeypatch.context() as patch:
@@ -229,56 +239,82 @@ class Deaf(Callback):
 
     def on_fit_end(self, trainer, module):
         self.wait()
+
+    def on_test_start(self, trainer, module):
+        self.wait()
 """
 
 
-@pytest.mark.parametrize(("epochs", "times"), [("1000000", 2), ("2", 1)])
-def test_ctrl_c_is_not_raised_within_a_library(tmp_path, epochs, times):
-    """Which may be waiting for ever, and treats it as an error of its own."""
+def answer_of_the_deaf(tmp_path, words, number, times=1):
+    """Return the last line of a command that waits in a library when it gets a signal."""
     (tmp_path / "deaf.py").write_text(DEAF)
-    longest = ("--trainer.max_epochs", epochs)
-    process = Forked((*WORDS, *longest, "--trainer.callbacks+=deaf.Deaf"), tmp_path)
+    process = Forked((*words, "--trainer.callbacks+=deaf.Deaf"), tmp_path)
     try:
         wait_for(process, tmp_path / "waits")
         for _ in range(times):
             time.sleep(0.5)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
         out, err = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == 130, err
+    assert process.returncode == ANSWERS[number][0], err
     assert "within a library" not in out
     assert err.count("stopping after this batch; press Ctrl-C again") == times - 1
     assert "Traceback" not in out + err
+    assert err.count("descentlab: error: ") == 1
+    return err.rstrip("\n").split("\n")[-1].removeprefix("descentlab: error: ")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "number", "times"),
+    [
+        ("1000000", signal.SIGINT, 2),
+        *(("2", number, 1) for number in NUMBERS),
+    ],
+)
+def test_a_signal_is_not_raised_within_a_library(tmp_path, epochs, number, times):
+    """Which may be waiting for ever, and treats it as an error of its own."""
+    words = (*WORDS, "--trainer.max_epochs", epochs)
     how = f"it goes on with: descentlab fit --resume {RUN}"
-    assert (
-        err.rstrip("\n").split("\n")[-1]
-        == f"descentlab: error: interrupted: what was finished before is in {RUN}; {how}"
-    )
+    says = f"{ANSWERS[number][1]}: what was finished before is in {RUN}; {how}"
+    assert answer_of_the_deaf(tmp_path, words, number, times) == says
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_ends_an_evaluation_at_once(tmp_path, monkeypatch, command, number):
+    monkeypatch.chdir(tmp_path)
+    assert command(*WORDS, "--trainer.max_epochs", "1").status == 0
+    says = f"{ANSWERS[number][1]} before the command was finished"
+    assert answer_of_the_deaf(tmp_path, ("test", "--run", RUN), number) == says
 
 
 NOTING = """
 import signal, sys
 
-handlers, set_handler = [], signal.signal
+handlers, set_handler = {}, signal.signal
 
 def noting(number, handler):
-    handlers.extend([handler] * (number == signal.SIGINT))
+    handlers.setdefault(number, []).append(handler)
     return set_handler(number, handler)
 
 signal.signal = noting
 from descentlab.__main__ import main
 sys.argv = ["descentlab", "fit", "--config", "nowhere"]
-status = main()
-print(status, len(handlers) > 1, signal.default_int_handler in handlers)
+print(main())
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    found = handlers[number]
+    print(len(found) > 1, signal.default_int_handler in found or signal.SIG_DFL in found)
 """
 
 
-def test_there_is_no_moment_at_which_ctrl_c_is_a_traceback():
+def test_there_is_no_moment_at_which_a_signal_has_no_sentence():
     ended = subprocess.run(
-        [sys.executable, "-c", NOTING], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LISTENING, sys.executable, "-c", NOTING],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert ended.stdout.split() == ["2", "True", "False"], ended.stderr
+    assert ended.stdout.split() == ["2", *("True", "False") * 3], ended.stderr
 
 
 @pytest.mark.usefixtures("listening")
