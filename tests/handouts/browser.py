@@ -3,14 +3,11 @@
 import functools
 import http.server
 import json
-import shutil
 import subprocess
 import threading
 from contextlib import contextmanager
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+from webdriver import CHROMIUM
 
 #: opens the page in a frame of a given width, and writes down what it sees
 PROBE = """<!doctype html><html><body><pre id="seen"></pre><script>

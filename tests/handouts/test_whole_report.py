@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from browser import CHROMIUM, seen_in_a_browser, served
+from browser import seen_in_a_browser, served
 from handout_runs import as_printed
 from network_loop import plain_loop as network_loop
 from printed_figures import ENTRIES, PRINTED
@@ -16,6 +16,7 @@ from descentlab.command.configs import find
 from descentlab.handouts import Claims, Row
 from descentlab.handouts.runner import run_entry
 from tolerances import FLOAT32
+from webdriver import CHROMIUM
 
 pytestmark = pytest.mark.slow
 
