@@ -33,6 +33,14 @@ def clean_environment():
     _forget()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def the_disk_is_not_waited_for():
+    """A dozen waits a fit, of several milliseconds each; tests/runs/test_files.py holds them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture
 def white_pictures(monkeypatch):
     """Each figure and graph is a white one, in this process: other tests look at what is drawn."""

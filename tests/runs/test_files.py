@@ -41,6 +41,22 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_is_named(tmp_path, monkeypatc
     assert [each.name for each in tmp_path.iterdir()] == ["values.pt"]
 
 
+def test_a_file_is_whole_and_on_the_disk_before_it_is_in_its_place(tmp_path, monkeypatch):
+    path, seen = tmp_path / "values.csv", []
+    path.write_text("0")
+
+    def on_the_disk(descriptor):
+        (beside,) = (each for each in tmp_path.iterdir() if each != path)
+        assert os.fstat(descriptor).st_ino == beside.stat().st_ino
+        seen.append((beside.read_text(), path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", on_the_disk)
+    with replacing(path, "w") as file:
+        file.write("12")
+    assert seen == [("12", "0")]
+    assert path.read_text() == "12"
+
+
 def test_a_folder_that_is_gone_is_named(tmp_path):
     path = tmp_path / "gone" / "values.csv"
     with pytest.raises(OSError, match=r"No such file.*values\.csv"), replacing(path) as file:
