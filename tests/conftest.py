@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+from contextlib import nullcontext
 from io import BytesIO
 
 # one thread, here and in the processes that tests start: with problems as small as these, threads
@@ -15,6 +16,7 @@ from matplotlib.image import imsave
 from descentlab.callbacks import graph_export
 from descentlab.drawing import curves
 from descentlab.modules import autograd_facts
+from forked import unmeasured
 
 torch.set_num_threads(1)
 
@@ -26,10 +28,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def clean_environment():
-    """What a command sets for its process steers no test after it."""
+def clean_environment(request):
+    """What a command sets for its process steers no test after it.
+
+    The lines of what is marked `no_cover` are not counted, which takes as long again: others count
+    them. Here this is extended to the processes that it starts.
+    """
     _forget()
-    yield
+    with unmeasured() if request.node.get_closest_marker("no_cover") else nullcontext():
+        yield
     _forget()
 
 

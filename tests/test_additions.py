@@ -11,7 +11,7 @@ import pytest
 
 from pages import ROOT, blocks, commands, shorter, words_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 MOST_PLACES = 5
 #: one process for the tests and all commands of a page, that imports the copy once; their pictures

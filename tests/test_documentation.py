@@ -79,6 +79,7 @@ def run_block(block, folder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_can_be_followed(page, folder, capsys):
     if page.name in FOLLOWED:
@@ -88,6 +89,7 @@ def test_a_page_can_be_followed(page, folder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_the_readme_names_what_is_in_the_folder_of_a_run(folder, capsys):
     run_command("make run", [], capsys)
     run = folder / "logs/linear_regression/split/version_0"

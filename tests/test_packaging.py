@@ -99,6 +99,7 @@ def wheel(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = set()
@@ -131,6 +132,7 @@ def installed(wheel, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_an_installed_package_needs_no_checkout(installed):
     told = installed("-c", "import descentlab; print(descentlab.__file__)").strip()
     assert Path(told) == installed.place / "descentlab/__init__.py"

@@ -41,6 +41,7 @@ def site(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_every_page_is_in_the_site(site):
     pages = [page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")]
     for page in pages:
@@ -52,6 +53,7 @@ def test_every_page_is_in_the_site(site):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize("page", PACKAGES)
 def test_the_reference_has_all_that_is_public(site, page):
     package = importlib.import_module(PACKAGES[page])
@@ -61,6 +63,7 @@ def test_the_reference_has_all_that_is_public(site, page):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_a_page_fetches_nothing_from_elsewhere(site):
     for page in site.rglob("*.html"):
         fetched = re.findall(r"<(?:script|img)[^>]* src=\"([^\"]*)|<link [^>]*>", page.read_text())
@@ -68,6 +71,7 @@ def test_a_page_fetches_nothing_from_elsewhere(site):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_a_link_that_leads_nowhere_is_an_error(tmp_path):
     """The control."""
     docs = tmp_path / "docs"

@@ -127,6 +127,7 @@ def places(value, path=()):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.filterwarnings("ignore:.*(was not drawn|starts anew|was not written)")
 @pytest.mark.parametrize("odd", [{"x": 1}, "text", None, [[1]]], ids=repr)
 def test_an_odd_value_in_the_state_of_an_instrument_is_named_or_not_needed(

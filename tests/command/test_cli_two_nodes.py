@@ -14,6 +14,7 @@ from tolerances import FLOAT64
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.no_cover,
     pytest.mark.skipif(not torch.distributed.is_available(), reason="no torch.distributed here"),
 ]
 WORDS = (

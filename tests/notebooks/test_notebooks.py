@@ -53,6 +53,7 @@ def test_there_are_three_and_each_is_short():
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_prints_what_is_saved_in_it(path, tmp_path):
     anew = read(path)
