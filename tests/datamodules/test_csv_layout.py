@@ -96,7 +96,7 @@ def test_a_comma_before_three_digits_is_what_the_user_says(tmp_path, decimal, va
 
 @pytest.mark.parametrize("separator", [",", "\t", ";"])
 def test_lines_may_be_of_any_length(tmp_path, separator):
-    wide = pd.DataFrame(np.random.default_rng(6).normal(size=(2, 20_000)))
+    wide = pd.DataFrame(np.random.default_rng(6).normal(size=(2, 8_000)))
     found = table(tmp_path, wide.to_csv(index=False, sep=separator), header=True)
     assert np.array_equal(found.numbers().numpy(), wide.to_numpy())
 

@@ -206,6 +206,7 @@ def wavy_by_formula(start: float, rate: float) -> Tensor:
     return torch.tensor(path, dtype=torch.float64)
 
 
+@pytest.mark.slow  # in all, for nine runs, which the report over all entries shares
 @pytest.mark.parametrize(("start", "rate"), ENDS)
 def test_di_11_where_100_steps_end(
     wavy_runs: dict[tuple[float, float], Tensor], start: float, rate: float
@@ -225,6 +226,7 @@ def test_di_11_every_step_in_float64(tmp_path: Path, start: float, rate: float):
     assert not close(path, wavy_by_formula(start, 1.01 * rate), FLOAT64, scale=1.0)
 
 
+@pytest.mark.slow
 def test_di_11_the_claim_of_the_handout(wavy_runs: dict[tuple[float, float], Tensor]):
     def end(start: float, rate: float) -> float:
         return wavy_runs[start, rate][-1].item()
@@ -236,6 +238,7 @@ def test_di_11_the_claim_of_the_handout(wavy_runs: dict[tuple[float, float], Ten
     assert close(same, [same[0]] * 3, FLOAT32)  # not at all from the start that is printed
 
 
+@pytest.mark.slow
 def test_di_11_as_shipped_is_the_printed_start(
     tmp_path: Path, wavy_runs: dict[tuple[float, float], Tensor]
 ):

@@ -155,6 +155,7 @@ def instruments():
     return [kind() for kind in kinds]
 
 
+@pytest.mark.usefixtures("white_pictures")  # below they are drawn
 @pytest.mark.parametrize("name", CASES)
 def test_parameters_are_those_without_instruments_and_files_are_right(name, tmp_path):
     steps = []
