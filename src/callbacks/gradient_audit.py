@@ -1,10 +1,10 @@
-"""The gradient of a run's loss, held against differences of the loss itself."""
+"""The gradient of a run's loss, held against other ways to it."""
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,11 +24,15 @@ from ..verify.gradients import Audit, WrongEntry, audit
 from .fresh_metrics import is_new
 from .instrument import UpdateInstrument
 
-_HEADING = "step,verdict,slopes,parameter,index,backward,difference,allowed"
+_HEADING = "step,verdict,slopes,parameter,index,backward,difference,allowed,forward,closed"
 
 
 class GradientAudit(UpdateInstrument):
-    """Hold the gradient of the loss against central differences, on a copy in double precision.
+    """Hold the gradient of the loss against other ways to it, on a copy in double precision.
+
+    They are central differences; forward mode, where each operation has one; and the closed form,
+    where the module has `closed_gradient(batch)`, as `ToyObjective`, `LinearDynamics` and
+    `LinearRegression` have, for all that is trained.
 
     At the first batch of every so many updates the module is copied and made float64, and its
     training step is asked for the loss of the batch: what it returns, or under manual optimization
@@ -37,17 +41,18 @@ class GradientAudit(UpdateInstrument):
     buffers are put back in between, and nothing is logged. The run is left alone, bit for bit, the
     global random state too.
 
-    An entry that backward gets wrong is named. Kinks (ReLU, abs, max) are never taken for errors,
-    and a loss that is another at each evaluation is said to be not deterministic. Complex and
-    frozen parameters are left out. A loss that cannot be computed on the copy is not looked at, and
-    a warning says so.
+    An entry at which they differ is named. Kinks (ReLU, abs, max) are never taken for errors, and a
+    loss that is another at each evaluation is said to be not deterministic. Complex and frozen
+    parameters are left out. A loss that cannot be computed on the copy is not looked at, and a
+    warning says so.
 
     Written: `gradient_audit.csv` in the run's folder, a row for each audit and, where entries are
-    wrong, for each of them; and `gradient_audit.json`, with the first that was wrong.
+    wrong, for each of them; and `gradient_audit.json`, with the first that was wrong, the ways that
+    the last audit compared, and why forward mode was none of them, where it was not.
 
     Args:
         every: how many updates there are from one audit to the next; one takes some 500 evaluations
-            of the loss, 900 at most where something is wrong.
+            of the loss, 1000 at most where something is wrong.
         on_difference: "record" warns at the first wrong entry and trains on; "raise" ends the run.
 
     Attributes:
@@ -120,7 +125,13 @@ class GradientAudit(UpdateInstrument):
         table = "\n".join([_HEADING, *lines]) + "\n"
         write_whole(self._folder / "gradient_audit.csv", table)
         wrong = [{"step": s, **asdict(each.wrong[0])} for s, each in self.found if each.wrong]
-        report = {"audits": len(self.found), "first": wrong[0] if wrong else None}
+        last = self.found[-1][1]
+        report = {
+            "audits": len(self.found),
+            "first": wrong[0] if wrong else None,
+            "ways": last.ways,
+            "no_forward": last.no_forward,
+        }
         write_whole(self._folder / "gradient_audit.json", json.dumps(report, indent=2) + "\n")
 
     def state_dict(self) -> dict[str, Any]:
@@ -156,7 +167,21 @@ def audit_of(module: LightningModule, batch: Any, batch_idx: int, seed: int = 0)
         }
         if not parameters:
             raise RuntimeError("no real parameter is trained")
-        return audit(_loss_of(wide, batch, batch_idx), parameters, seed)
+        closed = _closed_form(wide, apply_to_collection(batch, Tensor, _wide))
+        if closed is not None and len(closed) != sum(map(Tensor.numel, parameters.values())):
+            closed = None  # some are frozen, or a class further down has more
+        return audit(_loss_of(wide, batch, batch_idx), parameters, seed, closed)
+
+
+def _closed_form(wide: LightningModule, batch: Any) -> Tensor | None:
+    """Return the gradient by the module's own formula, in one row; None where it has none."""
+    for kind in type(wide).__mro__:
+        if "closed_gradient" in vars(kind):
+            found: Tensor | None = wide.closed_gradient(batch)  # type: ignore[operator]
+            return None if found is None else found.detach().reshape(-1)
+        if vars(kind).keys() & {"loss", "forward", "training_step"}:
+            break  # the formula is of another loss
+    return None
 
 
 def _widened(module: LightningModule) -> LightningModule:
@@ -167,13 +192,10 @@ def _widened(module: LightningModule) -> LightningModule:
         # what makes things, as an optimizer, is shared: it may hold what cannot be copied
         shared = [v for v in vars(module).values() if callable(v) and not isinstance(v, Module)]
         known: dict[int, Any] = {id(each): each for each in shared}
-
-        def without_graph(tensor: Tensor) -> None:  # as hidden states, which cannot be copied
-            if not tensor.is_leaf:
-                known[id(tensor)] = _wide(tensor.detach().clone())
-
         kept = [value for part in module.modules() for value in vars(part).values()]
-        apply_to_collection(kept, Tensor, without_graph)
+        for tensor in _tensors(kept):  # hidden states with a graph, which cannot be copied; masks
+            if not (tensor.is_leaf and tensor.requires_grad):
+                known[id(tensor)] = _wide(tensor.detach().clone())
         wide = copy.deepcopy(module, known).double()
     finally:
         for p, gradient in gradients:
@@ -182,6 +204,19 @@ def _widened(module: LightningModule) -> LightningModule:
         if isinstance(part, Metric):  # which `double` leaves as it is
             part.set_dtype(torch.float64)
     return wide
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in a value, in lists, tuples, mappings and dataclasses, too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _tensors(list(vars(value).values()))
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _tensors(each)
 
 
 def _loss_of(wide: LightningModule, batch: Any, batch_idx: int) -> Callable[[], Tensor]:
@@ -231,9 +266,12 @@ def _lines(step: int, found: Audit) -> list[str]:
     """Return the rows of an audit, one for each wrong entry, or one."""
     start = f"{step},{found.verdict},{found.slopes}"
     if not found.wrong:
-        return [f"{start},,,,,"]
+        return [f"{start},,,,,,,"]
     return [
         f"{start},{each.parameter},{' '.join(map(str, each.index))},"
-        f"{each.backward!r},{each.difference!r},{each.allowed!r}"
+        + ",".join(
+            "" if value is None else repr(value)
+            for value in (each.backward, each.difference, each.allowed, each.forward, each.closed)
+        )
         for each in found.wrong
     ]

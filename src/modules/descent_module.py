@@ -96,6 +96,14 @@ class DescentModule(LeanModule, ABC):
         """
         return None
 
+    def closed_gradient(self, batch: Any) -> Tensor | None:
+        """Return the gradient of the loss on a batch by a formula, as one row, where it is known.
+
+        The parameters follow each other in it. `GradientAudit` looks at it, unless a class further
+        down has another `loss` or `forward`.
+        """
+        return None
+
     def minimiser(self, batch: Any) -> Tensor | None:
         """Return the parameters of the least loss on a batch, one behind the other, where known."""
         return None

@@ -73,6 +73,12 @@ class LinearDynamics(DescentModule):
         """Return 2T², whatever the batch."""
         return 2.0 * self.horizon**2
 
+    def closed_gradient(self, batch: tuple[Tensor]) -> Tensor:
+        r"""Return :math:`2T (\bar x_0 + T\theta - x^*)`."""
+        theta = self.theta.detach()
+        distance = batch[0].mean() + self.horizon * theta - self.target
+        return (2 * self.horizon * distance).reshape(1)
+
     def minimiser(self, batch: tuple[Tensor]) -> Tensor:
         r"""Return :math:`(x^* - \bar x_0) / T`, where the mean final state is the target."""
         return ((self.target - batch[0].mean()) / self.horizon).reshape(1)

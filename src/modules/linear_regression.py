@@ -142,6 +142,12 @@ class LinearRegression(DescentModule):
         x = torch.nn.functional.pad(batch[0].double(), (0, 1), value=1.0)
         return float(2 / len(x) * torch.linalg.eigvalsh(x.T @ x)[-1])
 
+    def closed_gradient(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        r"""Return :math:`\frac{2}{n} A^\top (\hat y - y)`, A the batch and ones."""
+        x, y = batch
+        error = x @ self.slope.detach() + self.bias.detach() - y
+        return 2 / len(x) * torch.nn.functional.pad(x, (0, 1), value=1.0).T @ error
+
     def measure(self, name: str, batch: Any) -> None:
         """Add a batch to the loss, and for the held-out sets to MSE and R² too."""
         super().measure(name, batch)

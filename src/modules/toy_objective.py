@@ -58,6 +58,12 @@ class ToyObjective(DescentModule):
         """Return the objective's largest curvature, where it states one."""
         return getattr(self.objective, "largest_curvature", None)
 
+    def closed_gradient(self, batch: Any) -> Tensor | None:
+        """Return the objective's gradient, where it has one in closed form."""
+        if not isinstance(self.objective, Objective):
+            return None
+        return self.objective.gradient(self.theta.detach()).reshape(-1)
+
     def minimiser(self, batch: Any) -> Tensor | None:
         """Return the objective's minimiser, where it states one."""
         least = getattr(self.objective, "minimiser", None)

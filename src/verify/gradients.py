@@ -1,10 +1,13 @@
-"""Hold the gradient of a loss in reverse mode against differences of the loss itself."""
+"""Hold the gradient of a loss in reverse mode against other ways to it."""
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 #: up to so many entries, each is looked at by itself; of more, so many drawn ones
 COORDINATES = 64
@@ -14,36 +17,46 @@ DIRECTIONS = 4
 
 @dataclass(frozen=True)
 class Slope:
-    """The derivative of a loss along a direction, by backward and by differences.
+    """The derivative of a loss along a direction, by backward and by other ways.
 
     Attributes:
         backward: the gradient in reverse mode, times the direction.
         difference: the central difference of half the step.
-        allowed: how far apart they may be, as the loss is here.
+        allowed: how far apart these two may be, as the loss is here.
         plain: how far apart they are where the loss is smooth.
+        forward: by forward mode; None where there is none.
+        closed: the gradient in closed form, times the direction; None where there is none.
+        exact: how far backward may be from these two, which rounding alone sets apart.
     """
 
     backward: float
     difference: float
     allowed: float
     plain: float
+    forward: float | None
+    closed: float | None
+    exact: float
 
     @property
     def apart(self) -> float:
-        """How far apart the two are."""
+        """How far apart backward and the difference are."""
         return abs(self.backward - self.difference)
 
     @property
     def verdict(self) -> str:
         """One of "right", "wrong" and "not differentiable here"."""
-        if not self.apart <= self.allowed:
+        others = [each for each in (self.forward, self.closed) if each is not None]
+        if not (
+            self.apart <= self.allowed
+            and all(abs(self.backward - each) <= self.exact for each in others)
+        ):
             return "wrong"
         return "not differentiable here" if self.apart > self.plain else "right"
 
 
 @dataclass(frozen=True)
 class WrongEntry:
-    """An entry of a gradient that backward gets wrong.
+    """An entry of a gradient at which backward differs from another way to it.
 
     Attributes:
         parameter: its name.
@@ -51,6 +64,8 @@ class WrongEntry:
         backward: what reverse mode gives.
         difference: what central differences of the loss give.
         allowed: how far apart they may be.
+        forward: what forward mode gives; None where there is none.
+        closed: what the closed form gives; None where there is none.
     """
 
     parameter: str
@@ -58,13 +73,17 @@ class WrongEntry:
     backward: float
     difference: float
     allowed: float
+    forward: float | None = None
+    closed: float | None = None
 
     def __str__(self) -> str:
         """Return it as part of a sentence."""
         index = f"[{', '.join(map(str, self.index))}]" if self.index else ""
+        exact = {"forward mode": self.forward, "the closed form": self.closed}
+        given = [f", {way} {value:.9g}" for way, value in exact.items() if value is not None]
         return (
             f"{self.parameter}{index}: backward gives {self.backward:.9g}, and differences of the "
-            f"loss {self.difference:.9g} (they may differ by {self.allowed:.2g})"
+            f"loss {self.difference:.9g} (they may differ by {self.allowed:.2g}){''.join(given)}"
         )
 
 
@@ -76,15 +95,24 @@ class Audit:
         verdict: "right", "wrong", "not differentiable here" or "not deterministic".
         slopes: how many directions and single entries were looked at.
         wrong: the entries that are wrong and were found.
+        ways: what backward was held against: "differences", "forward mode", "closed form".
+        no_forward: why forward mode is none of them; empty where it is.
     """
 
     verdict: str
     slopes: int
     wrong: tuple[WrongEntry, ...] = ()
+    ways: tuple[str, ...] = ()
+    no_forward: str = ""
 
 
-def audit(loss: Callable[[], Tensor], parameters: Mapping[str, Tensor], seed: int = 0) -> Audit:
-    r"""Hold the gradient of a loss against central differences of it.
+def audit(
+    loss: Callable[[], Tensor],
+    parameters: Mapping[str, Tensor],
+    seed: int = 0,
+    closed: Tensor | None = None,
+) -> Audit:
+    r"""Hold the gradient of a loss against central differences, forward mode and a closed form.
 
     .. math:: D_h = \frac{L(\theta + h v) - L(\theta - h v)}{2h}, \qquad
         S_h = \frac{L(\theta + h v) - 2 L(\theta) + L(\theta - h v)}{h}
@@ -98,6 +126,10 @@ def audit(loss: Callable[[], Tensor], parameters: Mapping[str, Tensor], seed: in
     :math:`\frac h2 v^\top H v`, of the order of 1e-6. Rounding is that of float64, or what second
     differences of steps of h/8 show, where it is more.
 
+    From forward mode and the closed form, which take the same side of a kink, it may differ by
+    rounding alone: 1e-7 of the slope, and what rounding of the loss makes of a difference. Forward
+    mode is left out where an operation has none, and where it gives another loss or no number.
+
     Each of some entries is looked at by itself, and some random directions over all: a wrong entry
     is in each of these, and is found by halving. It counts as wrong where three other step sizes
     say so too.
@@ -106,6 +138,7 @@ def audit(loss: Callable[[], Tensor], parameters: Mapping[str, Tensor], seed: in
         loss: computes it anew at the parameters as they are, the same each time.
         parameters: by name; real, float64, leaves; changed in between, and put back.
         seed: of the entries and directions that are drawn.
+        closed: the gradient in closed form at these parameters, in one row; None if there is none.
 
     Returns:
         The verdict, and the entries that are wrong.
@@ -115,7 +148,7 @@ def audit(loss: Callable[[], Tensor], parameters: Mapping[str, Tensor], seed: in
         >>> audit(lambda: (theta**3).sum(), {"theta": theta}).verdict
         'right'
     """
-    probe = _Probe(loss, parameters)
+    probe = _Probe(loss, parameters, closed)
     if not probe.is_steady():
         return Audit("not deterministic", 0)
     draw = torch.Generator().manual_seed(seed)
@@ -140,16 +173,30 @@ def audit(loss: Callable[[], Tensor], parameters: Mapping[str, Tensor], seed: in
             found[culprit] = probe.slope(probe.unit(culprit))
         else:  # the loss is too rough along it for a verdict
             rough = True
-    if found:
-        return Audit("wrong", slopes, tuple(probe.named(*each) for each in sorted(found.items())))
-    return Audit("not differentiable here" if rough else "right", slopes)
+    wrong = tuple(probe.named(*each) for each in sorted(found.items()))
+    verdict = "wrong" if wrong else "not differentiable here" if rough else "right"
+    return Audit(verdict, slopes, wrong, probe.ways, probe.no_forward)
+
+
+def _with_tangent(values: Tensor, tangent: Tensor) -> Tensor:
+    with warnings.catch_warnings():  # torch warns of its own jit.script when first asked for this
+        warnings.filterwarnings("ignore", message=".*torch.jit.script")
+        dual: Tensor = forward_ad.make_dual(values, tangent)  # type: ignore[no-untyped-call]
+    return dual
 
 
 class _Probe:
     """A loss along directions in the space of all parameters, in one row."""
 
-    def __init__(self, loss: Callable[[], Tensor], parameters: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        loss: Callable[[], Tensor],
+        parameters: Mapping[str, Tensor],
+        closed: Tensor | None,
+    ) -> None:
         self.loss, self.names = loss, list(parameters)
+        self.closed = None if closed is None else closed.detach().to(torch.float64)
+        self.no_forward = ""
         self.parameters = list(parameters.values())
         self.at = torch.cat([p.detach().reshape(-1).clone() for p in self.parameters])
         self.size = len(self.at)
@@ -161,6 +208,12 @@ class _Probe:
         )
         self.gradient = torch.cat([g.to_dense().detach().reshape(-1) for g in gradients])
         self.value = float(value.detach())
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What backward is held against."""
+        forward = () if self.no_forward else ("forward mode",)
+        return ("differences", *forward, *(() if self.closed is None else ("closed form",)))
 
     def is_steady(self) -> bool:
         """Return whether the loss is a finite number, and the same each time."""
@@ -180,6 +233,27 @@ class _Probe:
             for parameter, part in zip(self.parameters, parts, strict=True):
                 parameter.copy_(part.view(parameter.shape))
 
+    def _forward(self, direction: Tensor) -> float | None:
+        """Return the slope by forward mode; None from where there is none."""
+        if self.no_forward:
+            return None
+        try:
+            with forward_ad.dual_level():
+                self._put(_with_tangent(self.at, direction))  # what is copied has it, too
+                value, slope = forward_ad.unpack_dual(self.loss())  # type: ignore[no-untyped-call]
+        except Exception as error:  # whatever an operation without forward mode raises
+            why = " ".join(str(error).split())[:200]
+            self.no_forward = f"{type(error).__name__}: {why}"
+            return None
+        finally:
+            self._put(self.at)
+        found = 0.0 if slope is None else float(slope.detach())
+        if float(value.detach()) != self.value:
+            self.no_forward = "the loss is another one in forward mode"
+        elif not math.isfinite(found):
+            self.no_forward = f"it gives {found}"
+        return None if self.no_forward else found
+
     def unit(self, entry: int) -> Tensor:
         """Return the direction of one entry."""
         direction = torch.zeros_like(self.at)
@@ -187,7 +261,7 @@ class _Probe:
         return direction
 
     def slope(self, direction: Tensor, shrunk: float = 1.0) -> Slope:
-        """Return the derivative along a direction, by backward and by differences."""
+        """Return the derivative along a direction, by backward and the other ways."""
         among = direction != 0
         count, scale = int(among.sum()), float(self.at[among].abs().mean())
         epsilon = torch.finfo(torch.float64).eps
@@ -202,8 +276,12 @@ class _Probe:
         most = max(map(abs, (self.value, *ups, *downs)))
         rough = 4 * (abs(whole - half) + abs(bends[2]) / h)
         backward = float(self.gradient @ direction)
-        plain = 64 * epsilon * most / h + 1e-5 * max(abs(backward), abs(half))
-        return Slope(backward, half, plain + sharp + rough, plain)
+        blur = 64 * epsilon * most / h
+        plain = blur + 1e-5 * max(abs(backward), abs(half))
+        closed = None if self.closed is None else float(self.closed @ direction)
+        exact = blur + 1e-7 * float(self.gradient.abs() @ direction.abs()) + 1e-12 * count
+        forward = self._forward(direction)
+        return Slope(backward, half, plain + sharp + rough, plain, forward, closed, exact)
 
     def confirms(self, entry: int) -> bool:
         """Return whether an entry is wrong by other step sizes, too."""
@@ -230,6 +308,9 @@ class _Probe:
             if entry < parameter.numel():
                 index = torch.unravel_index(torch.tensor(entry), parameter.shape)
                 where = tuple(map(int, index))
-                return WrongEntry(name, where, slope.backward, slope.difference, slope.allowed)
+                exact = (slope.forward, slope.closed)
+                return WrongEntry(
+                    name, where, slope.backward, slope.difference, slope.allowed, *exact
+                )
             entry -= parameter.numel()
         raise AssertionError

@@ -5,11 +5,15 @@ import json
 import pytest
 import torch
 from foreign import Foreign, fit
+from lightning.pytorch import Trainer
 from torch import nn
 
 from descentlab.__main__ import main
 from descentlab.callbacks import GradientAudit
+from descentlab.callbacks.gradient_audit import audit_of
 from descentlab.errors import RunError, UsageError
+from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective
+from descentlab.objectives import Rosenbrock
 
 EITHER = pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
 
@@ -69,6 +73,9 @@ def test_it_says_what_is_wrong_and_leaves_the_run_alone(tmp_path, manual, wrong)
     lines = (tmp_path / "gradient_audit.csv").read_text().splitlines()
     report = json.loads((tmp_path / "gradient_audit.json").read_text())
     assert report["audits"] == 3
+    forward = ["forward mode"] * (not wrong)
+    assert report["ways"] == ["differences", *forward]
+    assert bool(report["no_forward"]) == wrong
     if not wrong:
         assert report["first"] is None
         assert [line.split(",")[:2] for line in lines[1:]] == [
@@ -79,6 +86,7 @@ def test_it_says_what_is_wrong_and_leaves_the_run_alone(tmp_path, manual, wrong)
     first = watch.found[0][1].wrong[0]
     assert report["first"]["parameter"] == "line.bias"
     assert lines[1].split(",")[3:6] == ["line.bias", "0", repr(first.backward)]
+    assert lines[1].count(",") == lines[0].count(",")
 
 
 def test_it_raises_where_it_is_asked_to(tmp_path):
@@ -131,3 +139,49 @@ def test_a_run_of_ours_is_right_also_in_chunks(tmp_path, monkeypatch, flags):
     assert main(["fit", *config, *quiet, *words, "--trainer.logger.name", "x"]) == 0
     rows = (tmp_path / "logs/x/version_0/gradient_audit.csv").read_text().splitlines()[1:]
     assert [row.split(",")[1] for row in rows] == ["right"] * 3
+    report = json.loads((tmp_path / "logs/x/version_0/gradient_audit.json").read_text())
+    assert report["ways"] == ["differences", "forward mode", "closed form"]
+
+
+class OfAnotherLoss(LinearRegression):
+    def loss(self, batch):
+        return super().loss(batch).sqrt()
+
+
+class Longer(LinearRegression):
+    def __init__(self):
+        super().__init__(3)
+        self.more = nn.Parameter(torch.ones(2))
+
+
+X = torch.randn(7, 3, generator=torch.Generator().manual_seed(2))
+STATES = (torch.tensor([0.5, 2.0, -1.0]),)
+
+
+@pytest.mark.parametrize(
+    ("module", "batch", "closed"),
+    [
+        (LinearRegression(3), (X, X.sum(1)), True),
+        (OfAnotherLoss(3), (X, X.sum(1)), False),
+        (Longer(), (X, X.sum(1)), False),
+        (LinearDynamics(5, 0.3), STATES, True),
+        (ToyObjective(Rosenbrock(), [-1.2, 1.0]), 0, True),
+        (ToyObjective(torch.sin, 1.0), 0, False),
+    ],
+)
+def test_closed_forms_are_compared_where_they_are_of_the_same_loss(module, batch, closed):
+    module.trainer = Trainer(accelerator="cpu", logger=False)
+    found = audit_of(module, batch, 0)
+    assert found.verdict == "right"
+    assert ("closed form" in found.ways) == closed
+
+
+def test_a_wrong_closed_form_is_named(monkeypatch):
+    """Negative control."""
+    wrong = LinearDynamics(5, 0.3)
+    wrong.trainer = Trainer(accelerator="cpu", logger=False)
+    right = LinearDynamics.closed_gradient
+    monkeypatch.setattr(LinearDynamics, "closed_gradient", lambda *a: 1.001 * right(*a))
+    (entry,) = audit_of(wrong, STATES, 0).wrong
+    assert entry.closed == pytest.approx(1.001 * entry.backward)
+    assert entry.difference == pytest.approx(entry.backward)

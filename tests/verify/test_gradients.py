@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from descentlab.verify.gradients import audit
+from tolerances import FLOAT64
 
 
 class Planted(torch.autograd.Function):
@@ -49,6 +50,8 @@ def test_one_wrong_entry_of_ten_thousand_is_found_and_named(seed, factor, place)
     assert (entry.parameter, entry.index) == ("weight", (place // 100, place % 100))
     assert entry.backward == pytest.approx(factor * entry.difference, rel=1e-3)
     assert found.verdict == "wrong"
+    assert found.ways == ("differences",)
+    assert "Planted" in found.no_forward or "jvp" in found.no_forward
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.Hardtanh, nn.LeakyReLU, nn.GELU])
@@ -64,6 +67,7 @@ def test_a_right_net_is_never_accused(activation, error, dtype):
         found = audit(lambda: error()(net(x), y), dict(net.named_parameters()), seed)  # noqa: B023
         assert found.verdict in ("right", "not differentiable here")
         assert found.wrong == ()
+        assert found.ways == ("differences", "forward mode")
 
 
 KINKS = {
@@ -81,6 +85,7 @@ def test_a_kink_is_not_accused(name):
     theta = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     found = audit(lambda: KINKS[name](theta), {"theta": theta})
     assert found.verdict == "not differentiable here"
+    assert found.ways == ("differences", "forward mode")
 
 
 def test_a_wrong_slope_is_seen_beside_a_kink_of_another_entry():
@@ -105,3 +110,72 @@ def test_parameters_are_as_they_were_and_randomness_is_said():
     assert noisy.verdict == "not deterministic"
     with pytest.raises(RuntimeError, match="float32"):
         audit(lambda: theta.float().sum(), {"theta": theta})
+
+
+class Cube(torch.autograd.Function):
+    """The third power, its two derivatives times factors."""
+
+    @staticmethod
+    def forward(x, backward, forward):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.backwards, ctx.forwards = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return ctx.backwards * 3 * x**2 * gradient, None, None
+
+    @staticmethod
+    def jvp(ctx, tangent, *_):
+        (x,) = ctx.saved_tensors
+        return ctx.forwards * 3 * x**2 * tangent
+
+
+@pytest.mark.parametrize("size", [3, 100])
+@pytest.mark.parametrize(
+    ("backward", "forward", "verdict"),
+    [(1.0, 1.0, "right"), (1.0, 1.1, "wrong"), (1.0 + 1e-6, 1.0, "wrong"), (2.0, 2.0, "wrong")],
+)
+def test_forward_mode_sees_what_differences_cannot(size, backward, forward, verdict):
+    """An error of 1e-6 is below what is allowed of differences; one of both modes is not."""
+    theta = (1 + drawn(7, size).abs()).requires_grad_()
+    found = audit(lambda: Cube.apply(theta, backward, forward).sum(), {"theta": theta})
+    assert (found.verdict, found.ways) == (verdict, ("differences", "forward mode"))
+    for entry in found.wrong:
+        slope = 3 * theta[entry.index].item() ** 2
+        assert entry.backward == pytest.approx(backward * slope, rel=FLOAT64)
+        assert entry.forward == pytest.approx(forward * slope, rel=FLOAT64)
+        assert f", forward mode {entry.forward:.9g}" in str(entry)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.0 + 1e-6])
+def test_a_closed_form_is_compared(factor):
+    theta = drawn(3, 100).requires_grad_()
+    closed = factor * theta.detach().cos()
+    found = audit(lambda: theta.sin().sum(), {"theta": theta}, closed=closed)
+    assert found.ways == ("differences", "forward mode", "closed form")
+    assert found.verdict == ("right" if factor == 1 else "wrong")
+    for entry in found.wrong:
+        assert entry.closed == closed[entry.index].item()
+        assert "the closed form" in str(entry)
+
+
+def test_forward_mode_that_is_not_that_of_the_loss_is_left_out():
+    theta = drawn(3, 5).requires_grad_()
+
+    def of_another_loss():
+        tangent = torch.autograd.forward_ad.unpack_dual(theta).tangent
+        return theta.square().sum() if tangent is None else theta.square().sum() + 1
+
+    found = audit(of_another_loss, {"theta": theta})
+    assert (found.verdict, found.no_forward) == (
+        "right",
+        "the loss is another one in forward mode",
+    )
+    found = audit(lambda: Cube.apply(theta, 1.0, torch.nan).sum(), {"theta": theta})
+    assert (found.verdict, found.no_forward) == ("right", "it gives nan")
