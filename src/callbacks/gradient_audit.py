@@ -92,6 +92,10 @@ class GradientAudit(UpdateInstrument):
         run = run_to_write(trainer)
         self._folder = None if run is None else run.folder
 
+    def updates_unheard(self, trainer: Trainer) -> int:
+        """Return how many updates there are before the next audit."""
+        return self.every if self._off else max(0, self._next - trainer.global_step)
+
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:

@@ -18,7 +18,9 @@ class Instrument(Callback):
     beside it, in the same class, which is called in its place where many updates are made at once:
     with their losses, shape (updates,), and the last of the batches. Who has no such method, or
     another hook of an update, has batches trained on one by one. `most_updates()` may say how many
-    there may be before the next call.
+    there may be before the next call. One that looks at some updates alone may say by
+    `updates_unheard(trainer)`, in the same class as its hooks, how many come before the next that
+    it looks at: those are made at once, and it is not told of them.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

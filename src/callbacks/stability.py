@@ -90,6 +90,10 @@ class Stability(UpdateInstrument):
         run = run_to_write(trainer)
         self._path = None if run is None else run.folder / "curvature.csv"
 
+    def updates_unheard(self, trainer: Trainer) -> int:
+        """Return how many updates there are before the next that is measured."""
+        return self.every if self._off else -trainer.global_step % self.every
+
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:

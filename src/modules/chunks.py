@@ -19,7 +19,7 @@ from ..internals.torch import CompilationError, say_stepped, step_unheard
 from ..optimizers import Rule
 from .chunkable import Chunkable
 from .compiled import BLOCK, CompiledUpdates
-from .one_by_one import steps_as_written, why_one_by_one
+from .one_by_one import steps_as_written, unheard, why_one_by_one
 
 Batch = tuple[Tensor, ...]
 Context = Callable[[], AbstractContextManager[Any]]
@@ -75,7 +75,9 @@ class ChunkDescent:
         if self.compiles:
             return most
         told = [each for each in self._told() if hasattr(each, "most_updates")]
-        return min([most, *(int(each.most_updates()) for each in told)])
+        attached: list[Callback] = self.module.trainer.callbacks  # type: ignore[attr-defined]
+        quiet = (unheard(each, self.module) for each in attached)
+        return min([most, *(int(each.most_updates()) for each in told), *quiet])
 
     def _say(self, reason: str) -> None:
         """Say, where updates were to be compiled, why they are not; once, and not of a moment."""

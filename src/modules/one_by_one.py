@@ -17,6 +17,8 @@ from ..optimizers import Rule
 from .chunkable import Chunkable
 from .closures import needs_closure
 
+#: as many updates as there may be
+MANY = 2**62
 #: what makes an update, of the module
 _OF_AN_UPDATE = (
     "training_step",
@@ -91,22 +93,32 @@ def _of_callbacks(module: Chunkable) -> str | None:
     attached: list[Callback] = module.trainer.callbacks  # type: ignore[attr-defined]
     for callback in attached:
         for hook in STEP_HOOKS:
-            if _listens(callback, Callback, hook) and not _told(callback, hook):
+            if not _listens(callback, Callback, hook) or _told(callback, hook):
+                continue
+            if not _says(callback, hook, "updates_unheard") or unheard(callback, module) < 2:
                 return f"{type(callback).__name__} has {hook}"
     return None
 
 
-def _told(callback: Callback, hook: str) -> bool:
-    """Return whether it is enough for a callback to be told of many updates at once.
+def unheard(callback: Callback, module: Chunkable) -> int:
+    """Return how many updates a callback need not hear before the next one that it must."""
+    ask = getattr(callback, "updates_unheard", None)
+    return MANY if ask is None else int(ask(module.trainer))
 
-    It has `on_updates`, in no class before the one that has the hook; or does nothing there.
-    """
+
+def _told(callback: Callback, hook: str) -> bool:
+    """Return whether it is enough for a callback to be told of many updates at once, or of none."""
     if hook != "on_train_batch_end" or hook in vars(callback):
         return False
-    if not saves_within_epochs(callback):
-        return True
+    return not saves_within_epochs(callback) or _says(callback, hook, "on_updates")
+
+
+def _says(callback: Callback, hook: str, method: str) -> bool:
+    """Return whether a callback has a method for a hook, in no class before that with the hook."""
+    if hook in vars(callback):
+        return False
     for kind in type(callback).__mro__:
-        if "on_updates" in vars(kind):
+        if method in vars(kind):
             return True
         if hook in vars(kind):
             return False

@@ -8,6 +8,7 @@ NAMED = {
     "Parity": ("parity.json", ("--trainer.callbacks.reference", "torch.optim.SGD")),
     "Stability": ("curvature.csv", ()),
     "GradientStatistics": ("gradient_statistics.csv", ()),
+    "GradientAudit": ("gradient_audit.csv", ()),
 }
 ALL = pytest.mark.parametrize("name", NAMED)
 MANUAL = ("--model.manual_optimization", "true")

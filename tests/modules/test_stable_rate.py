@@ -14,10 +14,14 @@ from descentlab.errors import UsageError
 from descentlab.modules import LinearDynamics, LinearRegression, StableRate, ToyObjective
 from descentlab.objectives import Square
 from descentlab.optimizers import Momentum
-from descentlab.optimizers.stability import Settling
+from descentlab.optimizers.stability import (
+    Settling,
+    curvature_by_power_iteration,
+    predicted_rate,
+)
 
 
-@pytest.mark.parametrize("horizon", [3, 20, 200, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("horizon", [3, 20, 200])
 def test_linear_dynamics_from_the_command_line(horizon, tmp_path):
     words = ["predict", "--config", "linear_dynamics/stable_rate", "--trainer.accelerator", "cpu"]
     words += ["--model.module.horizon", str(horizon), "--trainer.logger.save_dir", str(tmp_path)]
@@ -70,6 +74,33 @@ def test_the_heavy_ball_on_linear_dynamics(tmp_path, horizon, momentum):
     rates = found(module, InitialStates(), tmp_path)
     assert rates["observed"] == pytest.approx((1 + momentum) / horizon**2, rel=1e-3)
     assert rates["predicted"] == pytest.approx((1 + momentum) / horizon**2, rel=1e-6)
+
+
+SLOW = pytest.mark.slow  # at 2000 with momentum 600 losses of as many time steps
+
+
+@pytest.mark.parametrize(
+    ("horizon", "momentum"),
+    [(horizon, momentum) for horizon in (3, 20, 200) for momentum in (0.0, 0.5, 0.9)]
+    + [(2000, 0.0), *(pytest.param(2000, momentum, marks=SLOW) for momentum in (0.5, 0.9))],
+)
+def test_the_observed_rate_is_within_a_thousandth_at_any_horizon(horizon, momentum):
+    """Steps settle a thousandth below the bound and not above: of the search its last two rates."""
+    module = LinearDynamics(horizon).double()
+    states = torch.randn(64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def loss():
+        return module.loss((states,))
+
+    def make():
+        return Momentum([module.theta], lr=0.1, momentum=momentum)
+
+    bound = (1 + momentum) / horizon**2
+    curvature = curvature_by_power_iteration(loss, [module.theta])
+    assert predicted_rate(make(), curvature) == pytest.approx(bound, rel=1e-9)
+    settling = Settling(loss, [module.theta], make)
+    assert settling(0.999 * bound)
+    assert not settling(1.001 * bound)
 
 
 def test_the_configured_optimizer_is_stepped(tmp_path):

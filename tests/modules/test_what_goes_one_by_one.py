@@ -63,6 +63,13 @@ class EachStep(LinearRegression):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
 
+class StabilityThatListens(ours.Stability):
+    """One that has a hook of its own beside those of its base."""
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        super().on_before_backward(trainer, pl_module, loss)
+
+
 def overridden(name):
     """Return a module with a method that calls the one of its base, and does no more."""
 
@@ -142,11 +149,17 @@ TABLE = {
         {**one(ours.Progress), **flag("enable_progress_bar", True)},
         {"callbacks": lambda _: [ours.BatchLoss(), ours.LearningCurves()]},
     ],
-    "`GradientStatistics`, `Parity`, `Stability`, `GradientAudit`": [
-        one(lambda: ours.GradientStatistics()),
-        one(lambda: ours.Parity(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9))),
-        one(lambda: ours.Stability()),
-        one(lambda: ours.GradientAudit()),
+    "`Stability`, `GradientAudit`, between the updates that they look at": [
+        one(lambda: ours.Stability(every=4)),
+        one(lambda: ours.GradientAudit(every=7)),
+        {"callbacks": lambda _: [ours.Stability(every=3), ours.GradientAudit(every=5)]},
+    ],
+    "`GradientStatistics`, `Parity`; `Stability` and `GradientAudit` at every update": [
+        one(lambda: ours.GradientStatistics(every=100)),
+        one(lambda: ours.Parity(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), every=100)),
+        one(lambda: ours.Stability(every=1)),
+        one(lambda: ours.GradientAudit(every=1)),
+        one(lambda: StabilityThatListens(every=4)),
     ],
     "a callback that has a hook of an update or of a batch, Lightning's progress bars among them": [
         *(one(lambda hook=hook: Listener(hook)) for hook in HOOKS),
@@ -192,6 +205,7 @@ MANY = {
     "manual optimization",
     "`loss` of your own",
     "`BatchLoss`, `AcceleratorTimer`, `Progress`, `BestParameters`, `LearningCurves`",
+    "`Stability`, `GradientAudit`, between the updates that they look at",
     "`ModelCheckpoint` at the end of epochs or of validations",
     "a scheduler that is stepped at the end of an epoch",
     "`limit_train_batches`, `val_check_interval`, `max_steps`, `check_val_every_n_epoch`, "
