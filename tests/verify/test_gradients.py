@@ -43,8 +43,8 @@ def test_one_wrong_entry_of_ten_thousand_is_found_and_named(seed, factor, place)
         )
 
     (right,) = torch.autograd.grad(loss(1), [weight])
-    # rounding of a loss near 4 over steps of 6e-8 is 1e-6
-    assume(abs(right.view(-1)[place] * (factor - 1)) > 1e-5)
+    # of a slope of all entries near 1 it may differ by 1e-5, and by rounding of a loss near 4
+    assume(abs(right.view(-1)[place] * (factor - 1)) > 3e-5)
     found = audit(loss, {"other": other, "weight": weight}, seed)
     (entry,) = found.wrong
     assert (entry.parameter, entry.index) == ("weight", (place // 100, place % 100))
