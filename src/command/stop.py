@@ -4,12 +4,16 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from .exception_messages import in_one_sentence
 from .several_processes import local_rank, speaks
+
+#: seconds that Python gets to hear a signal, before who waits in a library is ended without it
+PATIENCE = 1.0
 
 
 class Stop:
@@ -35,6 +39,7 @@ class Stop:
     def __init__(self, ends_process: bool = False) -> None:
         self.ends_process = ends_process
         self._process = os.getpid()
+        self._heard = 0.0
         self.interrupted = False
         self.fitting = False
         self.places: Callable[[], list[str]] = list
@@ -53,6 +58,8 @@ class Stop:
             yield  # who calls this listens already; and only the main thread may set handlers
             return
         before = {number: signal.signal(number, own) for number, own in self._handlers()}
+        if self.ends_process:
+            self._hear_in_libraries(list(before))
         try:
             yield
         finally:
@@ -72,7 +79,28 @@ class Stop:
         handler = signal.getsignal(number)
         return handler == signal.SIG_DFL or (self.ends_process and callable(handler))
 
+    def _hear_in_libraries(self, numbers: list[int]) -> None:
+        """Answer a signal also while a library waits, for another node it may be, for ever.
+
+        Python calls no handler then; what it writes down of a signal is read by a thread.
+        """
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+        threading.Thread(target=self._listen, args=(reading, numbers), daemon=True).start()
+
+    def _listen(self, reading: int, numbers: list[int]) -> None:
+        while number := os.read(reading, 1):
+            asked = time.monotonic()
+            if number[0] in numbers:
+                time.sleep(PATIENCE)
+                if self._heard < asked - PATIENCE and not self._is_awaited():
+                    self.interrupted = self.interrupted or number[0] == signal.SIGINT
+                    self._leave()
+
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._heard = time.monotonic()
         again, self.interrupted = self.interrupted, True
         if again or not self._is_awaited():
             if self.ends_process:
@@ -86,6 +114,7 @@ class Stop:
         signal.raise_signal(signal.SIGTERM)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self._heard = time.monotonic()
         if not self._is_awaited():
             self._leave()
 

@@ -2,11 +2,13 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -162,10 +164,21 @@ def test_a_run_under_nohup_outlives_its_terminal(start, tmp_path):
     assert process.returncode == 143
 
 
-@pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
+def wait_until_it_listens(process):
+    """Wait for the handlers that a command sets first of all, the one of SIGHUP last."""
+    state, deadline = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60
+    caught = re.compile(r"SigCgt:\s*([0-9a-f]+)")
+    while not int(caught.search(state.read_text())[1], 16) >> (signal.SIGHUP - 1) & 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="handlers are seen in /proc")
+@pytest.mark.parametrize("delay", [0, 1.5, 4.0])
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_at_any_time_gives_one_message(start, number, delay):
     process = start(*WORDS)
+    wait_until_it_listens(process)
     time.sleep(delay)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -245,9 +258,22 @@ class Deaf(Callback):
 """
 
 
-def answer_of_the_deaf(tmp_path, words, number, times=1):
+IN_C = """
+from datetime import timedelta
+from lightning.pytorch import Callback
+from torch.distributed import TCPStore
+
+
+class Deaf(Callback):
+    def on_fit_start(self, trainer, module):
+        open("waits", "w").close()
+        TCPStore("127.0.0.1", 0, 2, is_master=True, timeout=timedelta(seconds=60))
+"""
+
+
+def answer_of_the_deaf(tmp_path, words, number, times=1, deaf=DEAF):
     """Return the last line of a command that waits in a library when it gets a signal."""
-    (tmp_path / "deaf.py").write_text(DEAF)
+    (tmp_path / "deaf.py").write_text(deaf)
     process = Forked((*words, "--trainer.callbacks+=deaf.Deaf"), tmp_path)
     try:
         wait_for(process, tmp_path / "waits")
@@ -286,6 +312,13 @@ def test_a_signal_ends_an_evaluation_at_once(tmp_path, monkeypatch, command, num
     assert command(*WORDS, "--trainer.max_epochs", "1").status == 0
     says = f"{ANSWERS[number][1]} before the command was finished"
     assert answer_of_the_deaf(tmp_path, ("test", "--run", RUN), number) == says
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_is_heard_where_python_is_not(tmp_path, number):
+    """As while another node is waited for: no handler is called within a library's own wait."""
+    says = f"{ANSWERS[number][1]} before the command was finished"
+    assert answer_of_the_deaf(tmp_path, WORDS, number, deaf=IN_C) == says
 
 
 NOTING = """
