@@ -35,10 +35,11 @@ from .exception_messages import (
     mistake_in_making,
     mistake_in_step,
     mistake_in_trainer,
+    mistake_in_use,
 )
 from .first_page import add_help
 from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
-from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST
+from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST, first_line
 from .loggers import mistake_in_logger, put_ours_first, with_folders
 from .odd_values import refuse_odd_values
 from .parser import Parser, class_defaults, without_enums
@@ -131,7 +132,7 @@ class DescentCLI(LightningCLI):
         for name, kind in INSTRUMENTS.items():
             path = {"class_path": f"{kind.__module__}.{kind.__name__}"}
             default = None if name in ON_REQUEST else path
-            about = f"{_first(kind)} (null for none)."
+            about = f"{first_line(kind)} (null for none)."
             parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
         parser.add_argument("--resume", type=str | None, default=None, help=RESUME_HELP)
         parser.add_argument("--test_after_fit", type=bool, default=False, help=TEST_HELP)
@@ -281,11 +282,12 @@ class DescentCLI(LightningCLI):
                 error.add_note(note)
             if not isinstance(error, Exception):  # a signal
                 raise
-            self._discard_folder()
+            mistake = str(error) if isinstance(error, UsageError) else self._mistake(error)
+            if not self._training_began or (mistake and not self._has_checkpoint):
+                self._discard_folder()
             if self.trainer.world_size > 1 and has_lost_another(error):
                 places = "; what was finished before is in " * bool(notes) + "; ".join(notes)
                 raise RunError(f"another process of the run has ended{places}") from error
-            mistake = None if self._training_began else mistake_in_fit(error)
             if mistake and not isinstance(error, UsageError):
                 raise UsageError(instead(mistake, self.trainer)) from error
             raise
@@ -300,12 +302,22 @@ class DescentCLI(LightningCLI):
         ours = [one for one in trainer.loggers if isinstance(one, RunLogger)]
         return where(Run(Path(ours[0].log_dir))) if ours and trainer.is_global_zero else []
 
-    def _discard_folder(self) -> None:
-        """Remove the folder of a run that did not come as far as training."""
+    def _mistake(self, error: Exception) -> str | None:
+        """Return what was asked for wrongly, where no epoch was finished; None for a fault."""
         if not self._training_began:
-            for logger in self.trainer.loggers:
-                if isinstance(logger, RunLogger):
-                    logger.discard()
+            return mistake_in_fit(error) or mistake_in_use(error)
+        return None if self._has_checkpoint else mistake_in_use(error)
+
+    @property
+    def _has_checkpoint(self) -> bool:
+        ours = [one for one in self.trainer.loggers if isinstance(one, RunLogger)]
+        return not ours or any(Path(ours[0].log_dir).rglob("*.ckpt"))
+
+    def _discard_folder(self) -> None:
+        """Remove the folder of a run that never came as far as its first checkpoint."""
+        for logger in self.trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.discard()
 
     @property
     def _training_began(self) -> bool:
@@ -384,7 +396,3 @@ RUN_HELP = "The folder of a run, or last: its config is taken, and its last and 
 RESUME_HELP = "The run to go on with, in its folder (or last); flags override its config."
 TEST_HELP = "Whether `fit` ends with `test --run`."
 EPOCH_HELP = "With --run: the parameters after this epoch too (epochs count from 0)."
-
-
-def _first(kind: type) -> str:
-    return (kind.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import Timer
+from torch.nn import Module
+from torch.optim import Optimizer
 
 from ..modules.closures import needs_closure, takes_closure
 from .parser_messages import cause
@@ -19,6 +21,8 @@ PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("lightning", "torch", "torchmetrics", "jsonargparse")
 #: what torch says when it gets no memory, which it asks for where our own code calls it
 NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
+#: what is said of a class that does nothing by itself
+ABSTRACT = "it is what others are made from: give one of those"
 #: a message has at most so many characters
 LONGEST = 480
 
@@ -98,6 +102,27 @@ def mistake_in_fit(error: Exception) -> str | None:
     return str(error) if asked and _library(error) in LIBRARIES else None
 
 
+def mistake_in_use(error: Exception) -> str | None:
+    """Return what is wrong with a library's optimizer or callback, by its own words, or None.
+
+    It could be made, and says at its first use that it does not go with the model. What the
+    module itself does wrong is none of theirs.
+    """
+    if _library(error) not in LIBRARIES or NO_MEMORY.search(str(error)):
+        return None
+    kinds = ((Optimizer, "model.optimizer"), (Callback, "trainer.callbacks"))
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        user = frame.f_locals.get("self")
+        if isinstance(user, Module | Trainer):
+            return None
+        for key in (key for kind, key in kinds if isinstance(user, kind)):
+            if type(user).__module__.startswith("descentlab."):
+                return None
+            words = str(error).rstrip(". ")
+            return f"{key}: {type(user).__name__}: {words}; give another, or leave it out"
+    return None
+
+
 def instead(mistake: str, trainer: Trainer) -> str:
     """Return what to give in place of a setting that does not fit here, or the mistake."""
     part = getattr(trainer, "overfit_batches", 0)
@@ -157,7 +182,8 @@ def _made(error: BaseException) -> str:
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_name == "__init__" and "self" in frame.f_locals
     ]
-    words = str(error) or type(error).__name__
+    abstract = isinstance(error, NotImplementedError)
+    words = str(error) or (ABSTRACT if abstract else type(error).__name__)
     return f"{makers[-1]}: {words}" if makers else words
 
 

@@ -18,3 +18,8 @@ INSTRUMENTS = {
 ON_REQUEST = ("trajectory", "fit_picture")
 #: those that look at one descent; `SweepResults` takes their place where there are many
 OF_ONE_DESCENT = ("batch_loss", "learning_curves", *ON_REQUEST, "graph_export", "summary")
+
+
+def first_line(kind: type) -> str:
+    """Return what a class is for: the first line of its docstring, without the full stop."""
+    return (kind.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")

@@ -4,29 +4,60 @@ import inspect
 import os
 import sys
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jsonargparse import Namespace
 
 from ..errors import UsageError
 
-#: what something is divided by, and what to give in the place of 0
-DIVISORS = {
-    "trainer.check_val_every_n_epoch": "1 or more",
-    "trainer.accumulate_grad_batches": "1 or more",
-    "trainer.val_check_interval": "a number of batches, or a part of an epoch above 0",
-}
-
-
 #: processes that one machine may start: of each core, and on a machine of few cores
 MOST_BY_CORE, MOST_AT_LEAST = 4, 8
 
 
-def refuse_odd_values(value: Any, key: str = "") -> None:
-    """Refuse null where a class takes a value, numbers of more than 64 bits, and zero divisors.
+def _below(least: float) -> Callable[[Any], bool]:
+    """Return what tells numbers below another one, and those that are none, from all else."""
+    return lambda value: isinstance(value, int | float) and not value >= least
 
-    Refuses, too, more processes than a machine can hold: Lightning starts as many as are asked for.
+
+def _too_many(devices: Any) -> bool:
+    """Return whether these are more processes than a machine holds, each device being one."""
+    if isinstance(devices, str):
+        devices = float(devices) if devices.isdecimal() else 0
+    return isinstance(devices, int | float) and devices > _most_processes()
+
+
+def _most_processes() -> int:
+    return max(MOST_AT_LEAST, MOST_BY_CORE * (os.cpu_count() or 1))
+
+
+#: which values are refused, and what to give in their place
+Rule = tuple[Callable[[Any], bool], Callable[[], str]]
+OF_ANY_KEY: Rule = (
+    lambda value: isinstance(value, int) and not -(2**63) <= value < 2**63,
+    lambda: "a whole number of more than 64 bits: give a smaller one",
+)
+RULES: dict[str, Rule] = {
+    "trainer.accumulate_grad_batches": (_below(1), lambda: "give 1 or more"),
+    "trainer.check_val_every_n_epoch": (_below(1), lambda: "give 1 or more"),
+    "trainer.devices": (
+        _too_many,
+        lambda: (
+            f"each is a process, and {_most_processes()} are the most on this machine of "
+            f"{os.cpu_count()} cores: give fewer"
+        ),
+    ),
+    "trainer.gradient_clip_val": (_below(0), lambda: "give 0 or more, or leave it out for none"),
+    "trainer.num_nodes": (_below(1), lambda: "give 1 or more"),
+    "trainer.val_check_interval": (
+        lambda value: isinstance(value, int | float) and not value > 0,
+        lambda: "give a number of batches, or a part of an epoch above 0",
+    ),
+}
+
+
+def refuse_odd_values(value: Any, key: str = "") -> None:
+    """Refuse null where a class takes a value, numbers of more than 64 bits, and what `RULES` has.
 
     jsonargparse lets null through for every option of a class.
 
@@ -47,28 +78,10 @@ def refuse_odd_values(value: Any, key: str = "") -> None:
     elif isinstance(value, list | tuple):
         for each in value:
             refuse_odd_values(each, key)
-    elif key in DIVISORS and isinstance(value, int | float) and value <= 0:
-        raise UsageError(f"{_flag(key)} {value}: give {DIVISORS[key]}")
-    elif key == "trainer.devices" and _count(value) > (most := _most_processes()):
-        raise UsageError(
-            f"{_flag(key)} {value}: each is a process, and {most} are the most on this machine of "
-            f"{os.cpu_count()} cores: give fewer"
-        )
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise UsageError(
-            f"{_flag(key)} {value}: a whole number of more than 64 bits: give a smaller one"
-        )
-
-
-def _count(devices: Any) -> float:
-    """Return a number of devices, which may be a text; 0 for what is none."""
-    if isinstance(devices, str):
-        return float(devices) if devices.isdecimal() else 0
-    return devices if isinstance(devices, int) else 0
-
-
-def _most_processes() -> int:
-    return max(MOST_AT_LEAST, MOST_BY_CORE * (os.cpu_count() or 1))
+    else:
+        for is_odd, instead in filter(None, (RULES.get(key), OF_ANY_KEY)):
+            if is_odd(value):
+                raise UsageError(f"{_flag(key)} {value}: {instead()}")
 
 
 def _flag(*names: str) -> str:

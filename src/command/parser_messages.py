@@ -130,7 +130,10 @@ def _about_key(keys: list[str], message: str) -> str:
         return f"{flag} {value}: annotate the function with what it returns: `-> {found[1]}`"
     if found := re.search(r"the following arguments are required: (.*)", inner):
         kind = re.search(r"class_path='.*?(\w+)'", inner)
-        needs, first = found[1].strip(), found[1].split(",")[0].strip()
+        if kind and name in HOMES and kind[1] == HOMES[name][1].__name__:
+            return f"{flag} {kind[1]}: it is what others are made from; give {class_choices(name)}"
+        needs = found[1].partition(". Got value")[0].strip()
+        first = needs.split(",")[0].strip()
         return f"{flag} {kind[1] if kind else value} needs {needs}: add {flag}.{first} VALUE"
     if name in HOMES:
         top = value.partition(".")[0]
@@ -162,7 +165,8 @@ def _given(inner: str) -> str:
     ):
         if found := re.search(pattern, inner, re.M):
             dump = re.match(r"Namespace\(class_path='(.*?)'", found[1])
-            return dump[1] if dump else found[1]
+            given = dump[1] if dump else found[1]
+            return "null" if given == "None" else given
     return ""
 
 

@@ -6,12 +6,16 @@ import signal
 import threading
 import time
 
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 
+from ..errors import UsageError
 from ..internals.processes import stop_together, when_one_dies
 
 #: seconds that a process gets to end by itself when another has ended
 GRACE = 10.0
+#: what tells a process that neither torchrun nor a cluster has started of the other nodes
+OF_NODES = {"MASTER_ADDR", "NODE_RANK", "GROUP_RANK"}
 #: what started this process
 PARENT = os.getppid()
 #: what the backends of torch.distributed say when another process is gone
@@ -37,9 +41,20 @@ def has_lost_another(error: BaseException) -> bool:
 
 
 def join(trainer: Trainer) -> None:
-    """Have the processes of a fit, if there are several, stop together and die together."""
+    """Have the processes of a fit, if there are several, stop together and die together.
+
+    Raises:
+        UsageError: if other nodes are to take part, and nothing says where they are.
+    """
     if trainer.world_size == 1:
         return
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    by_hand = isinstance(environment, LightningEnvironment) and not OF_NODES & os.environ.keys()
+    if trainer.num_nodes > 1 and by_hand:
+        raise UsageError(
+            f"--trainer.num_nodes {trainer.num_nodes}: this process was started alone, and would "
+            "wait for the others: start it on each node by torchrun or SLURM"
+        )
     stop_together(trainer)
     when_one_dies(_leave_for)
     if local_rank() > 0:

@@ -57,6 +57,8 @@ def expand(words: list[str]) -> tuple[list[str], list[Path]]:
     paths: list[Path] = []
     while index < len(words):
         flag, value, taken = flag_at(words, index)
+        if flag in ("--config", "-c") and not value and index + taken <= len(words):
+            raise UsageError(f"{flag} is empty: give a name that `descentlab configs` lists")
         if flag in ("--config", "-c") and value:
             paths.append(find(value))
             expanded += [flag, _given(paths[-1], evaluates, reduced)]

@@ -16,6 +16,7 @@ from descentlab.command.exception_messages import (
     in_one_sentence,
     mistake_in_fit,
     mistake_in_making,
+    mistake_in_use,
 )
 from descentlab.modules import LinearRegression
 
@@ -136,19 +137,13 @@ class Missing:
         return "HINT: Try running `pip install -U 'psutil'`"
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (
-            ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor", "val_loss"),
-            "RuntimeError: Early stopping conditioned on metric `val_loss` which is not available",
-        ),
-        (("--model.optimizer", "torch.optim.SparseAdam"), "SparseAdam does not support dense grad"),
-    ],
-)
-def test_a_run_that_fails_says_where_it_is(mistaken, here, words, says):
-    message = mistaken(*words, status=1)
-    assert says in message
+def test_a_run_that_fails_says_where_it_is(mistaken, here, monkeypatch):
+    def fail(_):
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(LinearRegression, "on_train_epoch_end", fail)
+    message = mistaken(status=1)
+    assert message.startswith("RuntimeError: broken on purpose (in ")
     assert f"what was finished before is in {RUN}; --traceback shows the whole" in message
     assert (here / RUN / "config.yaml").exists()
 
@@ -237,3 +232,19 @@ def test_a_message_is_short_and_without_dumps(text):
     assert len(said) <= LONGEST
     assert "Namespace" not in said
     assert "\n" not in said
+
+
+def raised_by(call, *arguments):
+    with pytest.raises((RuntimeError, ValueError)) as raised:
+        call(*arguments)
+    return raised.value
+
+
+def test_an_optimizer_is_told_from_the_module_that_it_calls():
+    layer = torch.nn.Linear(3, 1)
+    layer(torch.ones(1, 3)).sum().backward()
+    sparse = torch.optim.SparseAdam(layer.parameters())
+    assert mistake_in_use(raised_by(sparse.step)).startswith("model.optimizer: SparseAdam: Sparse")
+    wrong = torch.optim.LBFGS(layer.parameters())
+    assert mistake_in_use(raised_by(wrong.step, lambda: layer(torch.ones(1, 2)))) is None
+    assert mistake_in_use(raised_by(int, "x")) is None

@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from command_line import YOUR_DATA
+from command_line import RUN, YOUR_DATA
 from jsonargparse import Namespace
 from torch.optim import SGD
 
@@ -81,11 +81,46 @@ def test_a_number_of_more_than_64_bits_is_refused(number):
         (("--trainer.val_check_interval=0.0",), "a part of an epoch above 0"),
         (("--trainer.accumulate_grad_batches=0",), "--trainer.accumulate_grad_batches 0: give 1"),
         (("--trainer.accumulate_grad_batches=-1",), "--trainer.accumulate_grad_batches -1: give 1"),
+        (("--trainer.gradient_clip_val=.nan",), "--trainer.gradient_clip_val nan: give 0 or more"),
+        (("--trainer.gradient_clip_val=-1",), "--trainer.gradient_clip_val -1: give 0 or more"),
+        (("--trainer.num_nodes=0",), "--trainer.num_nodes 0: give 1 or more"),
+        (("--trainer.num_nodes=2",), "--trainer.num_nodes 2: this process was started alone"),
+        (("--model.optimizer", "torch.optim.Optimizer"), "it is what others are made from; give"),
+        (("--model.lr_scheduler", "LRScheduler"), "LRScheduler: it is what others are made from"),
+        (("--config", ""), "--config is empty: give a name that `descentlab configs` lists"),
+        (("--config=",), "--config is empty"),
+        (("--seed_everything", "null"), "--seed_everything null: give"),
+        (("--test_after_fit=null",), "--test_after_fit null: give true or false"),
+        (("--best_parameters.monitor", "nowhere"), "best_parameters.monitor='nowhere' is not"),
+        (
+            ("--model.optimizer", "torch.optim.SparseAdam"),
+            "model.optimizer: SparseAdam: SparseAdam does not support dense gradients",
+        ),
+        (
+            ("--trainer.callbacks+=LearningRateFinder",),
+            "trainer.callbacks: LearningRateFinder: When using the learning rate finder",
+        ),
+        (
+            ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=nowhere"),
+            "trainer.callbacks: EarlyStopping: Early stopping conditioned on metric `nowhere`",
+        ),
+        (
+            ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=nowhere"),
+            "trainer.callbacks: ModelCheckpoint: `ModelCheckpoint(monitor='nowhere')` could not",
+        ),
     ],
 )
-def test_an_odd_setting_is_named_before_a_folder_is_made(command, here, words, says):
+def test_an_odd_setting_is_named_and_no_folder_is_left(command, here, words, says):
     outcome = command(*YOUR_DATA, *words)
     assert outcome.status == 2, outcome.err
     assert says in outcome.message
     assert "--traceback" not in outcome.message
     assert not (here / "logs").exists()
+
+
+def test_a_mistake_that_is_found_late_leaves_what_was_written(command, here):
+    keeps = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=1")
+    outcome = command(*YOUR_DATA, *keeps, "--best_parameters.monitor", "nowhere")
+    assert outcome.status == 2
+    assert "best_parameters.monitor='nowhere' is not logged" in outcome.message
+    assert list((here / RUN / "checkpoints").glob("*.ckpt"))
