@@ -15,6 +15,10 @@ class RunError(RuntimeError):
     """A run that was asked for rightly could not be completed. Exit status 1."""
 
 
+class NotWritten(UserWarning):
+    """A picture or a page that the disk did not take; the run itself goes on to its end."""
+
+
 class ShortParser(argparse.ArgumentParser):
     """A parser of words that says what is wrong with them in one sentence."""
 

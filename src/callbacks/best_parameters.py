@@ -188,6 +188,8 @@ class BestParameters(Instrument, Checkpoint):
         if not self._fresh or not recording(trainer):
             return
         self._fresh = False
+        if self._folder.parent.is_dir():  # of a run that is there, and lacks what was removed
+            self._folder.mkdir(exist_ok=True)
         for logger in trainer.loggers:
             logger.save()  # what was logged before a checkpoint is on the disk before it
         if self.history.epochs:

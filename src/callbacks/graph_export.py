@@ -4,14 +4,14 @@ import io
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from matplotlib.image import imread
 from torch import Tensor
 
 from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
-from ..runs.files import write_whole
+from ..runs.files import warn_unwritten, write_whole
 from ..runs.folder import goes_on, run_to_write, show_image
 from .instrument import Instrument
 
@@ -76,7 +76,7 @@ class GraphExport(Instrument):
             self._folder.mkdir(parents=True, exist_ok=True)
             write_whole(self._folder / "loss.dot", self._dot)
         except Exception as error:  # a picture is never worth a run
-            rank_zero_warn(f"The graph of the loss was not written, and training goes on: {error}")
+            warn_unwritten("The graph of the loss was not written, and training goes on", error)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Paint the picture."""
@@ -110,7 +110,7 @@ class GraphExport(Instrument):
         except GraphSizeError as error:
             rank_zero_info(f"{error} It is {self._folder / 'loss.dot'}.")
         except Exception as error:  # a picture is never worth a run
-            rank_zero_warn(f"The graph of the loss was not drawn; its .dot is there: {error}")
+            warn_unwritten("The graph of the loss was not drawn; its .dot is there", error)
 
 
 def _drawn_before(folder: Path) -> str | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
 from ..drawing.axes import START
@@ -16,6 +15,7 @@ from ..drawing.batch_losses import batch_loss_figure
 from ..drawing.curves import learning_curve_figure, save_figure
 from ..drawing.figure import Figure
 from ..internals.lightning import epoch_share
+from ..runs.files import warn_unwritten
 from ..runs.folder import run_to_write, show_image
 from .batch_loss import BatchLoss
 from .fresh_metrics import FreshMetrics, fitting, is_new
@@ -150,7 +150,7 @@ class LearningCurves(Instrument):
                 figure = _batch_figure(source, trainer, quantity)
                 _keep(trainer, figure, folder / "batch_losses")
         except Exception as error:  # a picture is never worth a run
-            rank_zero_warn(f"The learning curves were not drawn: {error}")
+            warn_unwritten("The learning curves were not drawn", error)
 
 
 def quantity_of(trainer: Trainer, module: object) -> str:

@@ -10,11 +10,10 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 
 from .. import __version__
 from ..drawing.page import code, page, paragraph, picture, section, table
-from ..runs.files import write_whole
+from ..runs.files import warn_unwritten, write_whole
 from ..runs.paths import Run
 from ..runs.record import Record
 
@@ -41,7 +40,7 @@ def write_report(run: Run) -> None:
     try:
         write_whole(run.report, report(run.folder))
     except Exception as error:  # a page is never worth a run
-        rank_zero_warn(f"{run.report} was not written: {error}")
+        warn_unwritten(f"{run.report} was not written", error)
 
 
 def renew_report(run: Run) -> None:

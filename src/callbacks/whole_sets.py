@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ..drawing.curves import save_figure
 from ..drawing.figure import Figure
+from ..runs.files import warn_unwritten
 from ..runs.folder import run_to_write, show_image
 from .fresh_metrics import is_new
 from .instrument import Instrument
@@ -103,4 +104,4 @@ class PictureOfWholeSets(Instrument):
         except FloatingPointError as error:
             rank_zero_info(f"The {self.picture} was not drawn: {error}")
         except Exception as error:  # a picture is never worth a run
-            rank_zero_warn(f"The {self.picture} was not drawn: {error}")
+            warn_unwritten(f"The {self.picture} was not drawn", error)

@@ -46,6 +46,7 @@ from .parser import Parser, class_defaults, without_enums
 from .parser_messages import class_choices
 from .several_processes import has_lost_another, join
 from .stop import Stop
+from .unwritten import naming_what_is_not_written
 from .words import expand, in_one_line, resumes_alone
 
 
@@ -266,7 +267,7 @@ class DescentCLI(LightningCLI):
         self._stop.places, self._stop.fitting = self._finished, True
         try:
             join(self.trainer)
-            with loading(path):
+            with loading(path), naming_what_is_not_written(self._finished):
                 self.trainer.fit(**kwargs)
             if not self._training_began and (reason := idleness(self.trainer)):
                 whole = f", and {self._resumed.folder} is whole" if self._resumed else ""

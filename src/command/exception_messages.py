@@ -1,5 +1,7 @@
 """Exceptions of other libraries, told in one sentence: a user's mistake, or a fault."""
 
+import errno
+import os
 import pydoc
 import re
 import traceback
@@ -21,6 +23,8 @@ PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("lightning", "torch", "torchmetrics", "jsonargparse")
 #: what torch says when it gets no memory, which it asks for where our own code calls it
 NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
+#: a disk that takes no more, which is not always asked for a file by its name
+FULL = (errno.ENOSPC, errno.EDQUOT)
 #: what is said of a class that does nothing by itself
 ABSTRACT = "it is what others are made from: give one of those"
 #: a message has at most so many characters
@@ -58,11 +62,12 @@ def fault(error: BaseException) -> str:
 
 def of_the_disk(error: OSError) -> str:
     """Say which file cannot be read or written, and where what was finished is."""
-    if error.filename is None or error.strerror is None:
+    if error.strerror is None or (error.filename is None and error.errno not in FULL):
         return fault(error)
+    place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     notes = _notes(error)
     where = f"; what was finished before is in {'; '.join(notes)}" if notes else ""
-    return f"{error.filename}: {error.strerror}{where}"
+    return f"{place}{error.strerror}{where}"
 
 
 def mistake_in_making(error: Exception) -> str | None:

@@ -97,6 +97,8 @@ def naming_config_of_run(words: Sequence[str], configs: Sequence[Path]) -> Itera
 
 def where(run: Run) -> list[str]:
     """Say where what a stopped run finished is, and how it goes on."""
+    if not run.config.is_file():  # it was removed
+        return []
     place = os.path.relpath(run.folder)
     how = f"it goes on with: descentlab fit --resume {shlex.quote(place)}"
     return [place, how] if run.last.is_file() else [place]

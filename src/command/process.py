@@ -13,6 +13,7 @@ from ..errors import RunError, UsageError
 from .cli import DescentCLI
 from .exception_messages import fault, of_the_disk
 from .stop import Stop, say_and_fail
+from .unwritten import threads_leave_it_to_us
 
 
 def run(words: Sequence[str], alone: bool = False) -> int:
@@ -28,7 +29,8 @@ def run(words: Sequence[str], alone: bool = False) -> int:
     stop = Stop(ends_process=alone)
     given = [word for word in words if word != "--traceback"]
     try:
-        with stop.on_signals(), quiet(), _tracebacks(len(given) < len(words)):
+        shown = _tracebacks(len(given) < len(words))
+        with stop.on_signals(), quiet(), threads_leave_it_to_us(), shown:
             DescentCLI(given or ["--help"], stop)
     except (UsageError, MisconfigurationException) as error:
         return say_and_fail(error, 2)

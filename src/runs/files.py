@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
+
+from ..errors import NotWritten
 
 
 @contextmanager
@@ -59,6 +62,21 @@ def save_atomically(content: Any, path: Path) -> None:
     """Save with torch, so that the path never holds half a file."""
     with replacing(path, "wb") as file:
         torch.save(content, file)
+
+
+def warn_unwritten(what: str, error: Exception) -> None:
+    """Warn of a picture or a page that is not there: it is never worth a run.
+
+    Args:
+        what: it is, and that it is not there.
+        error: why; where that is the disk, the warning is `NotWritten`, and names the file.
+    """
+    failure = _of_the_disk(error)
+    if failure is not None and failure.strerror:  # of the system, not a library's own
+        place = f"{os.fsdecode(failure.filename)}: " if failure.filename else ""
+        rank_zero_warn(f"{place}{failure.strerror}", category=NotWritten)
+    else:
+        rank_zero_warn(f"{what}: {error}")
 
 
 def _of_the_disk(error: BaseException | None) -> OSError | None:

@@ -4,8 +4,9 @@ import csv
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +32,20 @@ LAYOUT = {"loss": {"training and validation": ["Multiline", ["loss/train", "loss
 LOCK = ".lock"
 
 SAVE_EVERY = 5.0  # seconds after which what was logged is on the disk, and TensorBoard shows it
+
+
+def _naming_the_folder(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a failure of the disk name the run's folder, where it names no file."""
+
+    @wraps(method)
+    def named(logger: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(logger, *args, **kwargs)
+        except OSError as error:
+            error.filename = error.filename or logger.log_dir
+            raise
+
+    return named
 
 
 class RunLogger(TensorBoardLogger):
@@ -215,6 +230,7 @@ class RunLogger(TensorBoardLogger):
 
     @property
     @rank_zero_experiment
+    @_naming_the_folder
     def experiment(self) -> Any:
         """The SummaryWriter, its charts laid out."""
         if not self._writing:
@@ -225,7 +241,8 @@ class RunLogger(TensorBoardLogger):
         return super().experiment
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:  # type: ignore[override]
+    @_naming_the_folder
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Write the metrics of a step to both places."""
         super().log_metrics({tag: value for tag, value in metrics.items() if tag != "epoch"}, step)
         if self._table is not None:
@@ -250,6 +267,7 @@ class RunLogger(TensorBoardLogger):
                 self.experiment.file_writer.add_summary(summary)
 
     @rank_zero_only
+    @_naming_the_folder
     def log_series(self, tag: str, values: Sequence[float], first_step: int) -> None:
         """Write one value a step to TensorBoard, all at once."""
         if not values:
@@ -263,6 +281,7 @@ class RunLogger(TensorBoardLogger):
                 self.experiment.add_scalar(tag, value, step)
 
     @rank_zero_only
+    @_naming_the_folder
     def save(self) -> None:
         """Bring both to the disk."""
         self._next_save = time.monotonic() + SAVE_EVERY

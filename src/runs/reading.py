@@ -84,7 +84,8 @@ def loading(path: str | Path | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if path is None or not _restoring(error) or str(path) in str(error):
+        of_another = isinstance(error, OSError) and error.filename is not None
+        if path is None or not _restoring(error) or str(path) in str(error) or of_another:
             raise
         if isinstance(error, UsageError):
             raise UsageError(f"{path}: {error}") from error

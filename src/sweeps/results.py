@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, scalar
@@ -20,7 +19,7 @@ from ..callbacks.report import versions, write_report
 from ..drawing.axes import START
 from ..drawing.curves import save_figure
 from ..errors import RunError
-from ..runs.files import replacing, write_whole
+from ..runs.files import replacing, warn_unwritten, write_whole
 from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard
 from ..runs.terminal import show
 from .evaluation import table, write_rows
@@ -104,7 +103,7 @@ class SweepResults(Instrument):
         try:
             self._draw(trainer, sweep, groups, rows, run)
         except Exception as error:  # a picture is never worth a run
-            rank_zero_warn(f"The figures of the sweep were not drawn: {error}")
+            warn_unwritten("The figures of the sweep were not drawn", error)
         write_report(run)
         if tensorboard(trainer) is not None:
             for row in rows:
