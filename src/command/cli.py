@@ -264,7 +264,7 @@ class DescentCLI(LightningCLI):
         path = self._checkpoint
         if path is not None:  # a relative one that begins with "http" is an address to Lightning
             kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
-        self._stop.places, self._stop.fitting = self._finished, True
+        self._stop.places = self._finished
         try:
             join(self.trainer)
             with loading(path), naming_what_is_not_written(self._finished):
@@ -327,7 +327,7 @@ class DescentCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Test the run, if that was asked for."""
-        self._stop.fitting = False
+        self._stop.evaluating = True
         if not self._get(self.config_init, "test_after_fit"):
             return
         run = run_to_write(self.trainer)
@@ -360,6 +360,7 @@ class DescentCLI(LightningCLI):
         return is_overridden("training_step", self.model)
 
     def _evaluate(self, **kwargs: Any) -> None:
+        self._stop.evaluating = True
         if not self._trained:
             if kwargs.get("ckpt_path"):
                 raise UsageError(

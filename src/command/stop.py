@@ -31,8 +31,8 @@ class Stop:
 
     Attributes:
         interrupted: whether Ctrl-C was pressed.
-        fitting: whether a model is being trained, or about to be: Lightning listens to SIGTERM in
-            an evaluation too, in which there is nothing to write first.
+        evaluating: whether nothing is trained, and there is nothing to write first: Lightning
+            listens to SIGTERM in an evaluation too.
         places: says where what is finished is, and how it goes on.
     """
 
@@ -41,7 +41,7 @@ class Stop:
         self._process = os.getpid()
         self._heard = 0.0
         self.interrupted = False
-        self.fitting = False
+        self.evaluating = False
         self.places: Callable[[], list[str]] = list
 
     @contextmanager
@@ -124,7 +124,7 @@ class Stop:
         Its handler calls ours, too.
         """
         handler = signal.getsignal(signal.SIGTERM)
-        return self.fitting and callable(handler) and handler != self._terminate
+        return not self.evaluating and callable(handler) and handler != self._terminate
 
     def _leave(self) -> None:
         """End the process; `sys.stderr` may be in the middle of a line, and is left alone."""

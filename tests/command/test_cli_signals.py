@@ -200,7 +200,6 @@ def test_handlers_are_as_they_were_after_a_command():
 def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatch, capfd):
     received = []
     stop = Stop()
-    stop.fitting = True
     with monkeypatch.context() as patch:
         patch.setattr(signal, "getsignal", lambda _: received.append)  # Lightning listens
         patch.setattr(signal, "raise_signal", received.append)
@@ -215,7 +214,6 @@ def test_the_first_ctrl_c_waits_for_the_batch_and_the_second_does_not(monkeypatc
 def test_what_is_stopped_at_once_ends_without_a_word_of_others(monkeypatch, capfd, training):
     left, asked = [], []
     stop = Stop(ends_process=True)
-    stop.fitting = True
     stop.places = lambda: ["logs/x", "it goes on with: y"]
     monkeypatch.setattr(os, "_exit", left.append)
     with monkeypatch.context() as patch:
