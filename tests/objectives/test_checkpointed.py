@@ -110,6 +110,7 @@ def test_a_module_has_the_choice():
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 def test_memory_is_of_the_order_of_the_root_of_the_horizon():
     states = 4 * 2**15 * math.isqrt(6400)  # bytes of as many states as the root of the horizon
