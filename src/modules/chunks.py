@@ -24,6 +24,7 @@ from .one_by_one import steps_as_written, unheard, why_one_by_one
 Batch = tuple[Tensor, ...]
 Context = Callable[[], AbstractContextManager[Any]]
 
+REST = 50  # updates at most, after one that had to go by itself, until it is asked again: 0.1 ms
 SECONDS = 0.2  # so long may a turn take before signals, callbacks and the progress have theirs
 
 
@@ -55,6 +56,7 @@ class ChunkDescent:
         if reason is not None:
             rank_zero_warn(f"model.compile = true: {reason}: the updates go uncompiled")
         self.begun = False
+        self.refused = self.rest = 0  # times in a row, and updates until it is asked again
 
     @property
     def optimizer(self) -> Optimizer:
@@ -69,9 +71,15 @@ class ChunkDescent:
             most = min(most, self.chunk)
         if most < 2 or not begun:
             return 1
+        if self.rest:
+            self.rest -= 1
+            return 1
         if reason := why_one_by_one(self.module, self.base):
             self._say(reason)
+            self.refused += 1
+            self.rest = 0 if self.compiles else min(self.refused - 1, REST)
             return 1
+        self.refused = 0
         if self.compiles:
             return most
         told = [each for each in self._told() if hasattr(each, "most_updates")]

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from descentlab import callbacks as ours
 from descentlab.datamodules import Line, RegressionData, Steps
 from descentlab.internals.many_updates import Turn
-from descentlab.modules import LinearRegression, ToyObjective
+from descentlab.modules import LinearRegression, ToyObjective, chunks
+from descentlab.modules.one_by_one import why_one_by_one
 from descentlab.objectives import CubicMinusSquare
 from descentlab.optimizers import Adam, GradientDescent, Momentum
 from descentlab.sweeps import Sweep
@@ -294,3 +295,28 @@ def test_the_page_has_this_table():
     text = PAGE.read_text().partition("<!-- turns -->")[2].partition("<!-- end of turns -->")[0]
     rows = re.findall(r"^\| (.+) \| (many|one by one) \|$", text, re.MULTILINE)
     assert rows == [(row, "many" if row in MANY else "one by one") for row in TABLE]
+
+
+class Listens(Callback):
+    """Has a hook of an update in the first epoch, and none after it."""
+
+    def on_train_start(self, trainer, pl_module):
+        self.on_before_backward = lambda *_: None
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.__dict__.pop("on_before_backward", None)
+
+
+def test_it_is_asked_ever_more_seldom_and_many_are_made_again(tmp_path, turns, monkeypatch):
+    asked = []
+
+    def why(*arguments):
+        asked.append(why_one_by_one(*arguments))
+        return asked[-1]
+
+    monkeypatch.setattr(chunks, "why_one_by_one", why)
+    _, steps = fit({**one(Listens), **flag("max_epochs", 6)}, "auto", tmp_path)
+    refusals = [reason for reason in asked if reason]
+    assert set(refusals) == {"Listens has on_before_backward"}
+    assert 2 < len(refusals) < steps / 6  # updates of the first epoch
+    assert turns
