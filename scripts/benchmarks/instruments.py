@@ -15,18 +15,21 @@ from .measure import Row, in_turn
 
 UPDATES_PER_EPOCH = 1000
 ADD = "--trainer.callbacks+={}"
-ONE_BY_ONE, DEFAULT = "the fit without, batch by batch", "the fit without, by default"
-
+WITHOUT = "the fit without"
+CHUNKS = {"batch by batch": ("--data.chunk=1",), "by default": ()}
 NO_FIGURES = tuple(
     f"--{name}=null" for name in ("learning_curves", "fit_picture", "graph_export", "progress")
 )
 
-#: what each takes beside `every`
+#: what each is asked for with
 INSTRUMENTS: dict[str, tuple[str, ...]] = {
-    "Parity": ("--trainer.callbacks.reference=torch.optim.SGD",),
-    "Stability": (),
-    "GradientStatistics": (),
-    "GradientAudit": (),
+    name: (ADD.format(name), "--trainer.callbacks.every=100", *flags)
+    for name, flags in {
+        "Parity": ("--trainer.callbacks.reference=torch.optim.SGD",),
+        "Stability": (),
+        "GradientStatistics": (),
+        "GradientAudit": (),
+    }.items()
 }
 
 
@@ -47,36 +50,30 @@ def instruments(quick: bool) -> list[Row]:
     after the first, so that other work on the machine has the least part in it.
 
     Returns:
-        A row for each instrument that measures at every 100th update, and at every one.
+        A row for each instrument that measures at every 100th update: where batches are trained on
+        one by one with it and without, and where many are at once if nothing listens.
     """
     problem = Problem.of(UPDATES_PER_EPOCH)
-    rounds = {100: 2, 1: 1} if quick else {100: 7, 1: 3}
     with tempfile.TemporaryDirectory() as folder:
         return [
             row
-            for every, count in rounds.items()
-            for row in _rows(problem, Path(folder) / str(every), every, count)
+            for name, flags in CHUNKS.items()
+            for row in _rows(problem, Path(folder) / name, name, flags, 2 if quick else 5)
         ]
 
 
-def _rows(problem: Problem, folder: Path, every: int, rounds: int) -> list[Row]:
-    ways = {
-        f"{name}, at every {'100th ' if every > 1 else ''}update": (
-            ADD.format(name),
-            f"--trainer.callbacks.every={every}",
-            *flags,
-        )
-        for name, flags in INSTRUMENTS.items()
-        if (name, every) != ("GradientAudit", 1)  # some 15 evaluations of the loss each
-    }
-    against = {ONE_BY_ONE: ("--data.chunk=1",), DEFAULT: ()}
+def _rows(
+    problem: Problem, folder: Path, chunks: str, flags: tuple[str, ...], rounds: int
+) -> list[Row]:
     contenders = {
-        name: _update(Fits(problem, folder / name, ADD.format(_path()), *flags, *NO_FIGURES))
-        for name, flags in {**against, **ways}.items()
+        name: _update(Fits(problem, folder / name, ADD.format(_path()), *flags, *more, *NO_FIGURES))
+        for name, more in {WITHOUT: (), **INSTRUMENTS}.items()
     }
     seconds = in_turn(contenders, rounds, warm_up=False)  # of each the first epoch is left out
-    others = {name: seconds[name] for name in against}
-    return [Row.of(way, "s an update", seconds[way], others) for way in ways]
+    against = {WITHOUT: seconds[WITHOUT]}
+    return [
+        Row.of(f"{name}, {chunks}", "s an update", seconds[name], against) for name in INSTRUMENTS
+    ]
 
 
 def _path() -> str:
