@@ -24,7 +24,7 @@ from .one_by_one import steps_as_written, unheard, why_one_by_one
 Batch = tuple[Tensor, ...]
 Context = Callable[[], AbstractContextManager[Any]]
 
-REST = 50  # updates at most, after one that had to go by itself, until it is asked again: 0.1 ms
+REST = 50  # updates at most, after one that had to go by itself, until it is asked again: 14 µs
 SECONDS = 0.2  # so long may a turn take before signals, callbacks and the progress have theirs
 
 
