@@ -22,6 +22,8 @@ _OCTAVES = 120  # halvings or doublings of the first rate, before the search is 
 _FEWEST = 8  # steps in four windows of two
 _STRAIGHT = 1e-12  # a change of the steps, relative to them, that is rounding
 _MARGINAL = 1e-9  # a growth per step, as a logarithm, that is rounding
+#: optimizers whose steps are linear in the gradient
+LINEAR = (GradientDescent, Momentum, SGD)
 #: optimizers that divide each step by the root of a running mean of squares
 ADAMS = (Adam, torch.optim.Adam, torch.optim.AdamW)
 #: hyperparameters that a bound depends on; those of all groups have to be the same
@@ -113,7 +115,7 @@ def predicted_rate(optimizer: Optimizer, curvature: float) -> float | None:
         >>> predicted_rate(Momentum([torch.zeros(1)], momentum=0.5), 4.0)
         0.75
     """
-    settings = _settings(optimizer, (GradientDescent, Momentum, SGD))
+    settings = common_settings(optimizer, LINEAR)
     if settings is None:
         return None
     momentum = settings.get("momentum", 0.0)
@@ -144,7 +146,7 @@ def preconditioned_rate(optimizer: Optimizer, curvature: float) -> float | None:
         >>> round(preconditioned_rate(torch.optim.Adam([torch.zeros(1)]), 1.0), 6)
         38.0
     """
-    settings = _settings(optimizer, ADAMS)
+    settings = common_settings(optimizer, ADAMS)
     if settings is None:
         return None
     beta = settings["betas"][0]
@@ -167,7 +169,7 @@ def preconditioner(
         P of each parameter, and w; None of an optimizer that is not Adam, whose groups differ, or
         that has not yet stepped each of the parameters.
     """
-    settings = _settings(optimizer, ADAMS)
+    settings = common_settings(optimizer, ADAMS)
     if settings is None:
         return None
     divisors = []
@@ -182,7 +184,7 @@ def preconditioner(
     return divisors, settings.get("weight_decay", 0.0) if coupled else 0.0
 
 
-def _settings(optimizer: Optimizer, kinds: tuple[type, ...]) -> dict[str, Any] | None:
+def common_settings(optimizer: Optimizer, kinds: tuple[type, ...]) -> dict[str, Any] | None:
     """Return the hyperparameters of all groups; None of other kinds, and where groups differ."""
     first, *others = (
         {name: value for name, value in group.items() if name in _MATTERS}

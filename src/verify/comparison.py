@@ -10,7 +10,7 @@ rounding, for which is allowed, after :math:`t` steps,
 with the largest entries of each tensor, and :math:`\epsilon` the spacing of its precision at 1.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
@@ -211,19 +211,9 @@ def _compare(
     ours: Stepper, theirs: Stepper, keys: set[str], problem: str, dtype: str, steps: int
 ) -> Outcome:
     """Step both until their parameters differ."""
-    allowance = _Allowance(theirs)
-    largest, state = 0.0, None
-    for step in range(1, steps + 1):
-        gradients = theirs.gradients(step)
-        for each in (ours, theirs):
-            each.change(step, keys)
-        drawn = torch.get_rng_state()
-        theirs.step(step, gradients)
-        torch.set_rng_state(drawn)  # what both draw is the same
-        expected = theirs.flat()
-        if not np.isfinite(expected).all():
-            return Outcome(problem, dtype, step - 1, largest, state=state)
-        ours.step(step, gradients)
+    allowance = Allowance(theirs)
+    largest, state, step = 0.0, None, 0
+    for step, expected in together(ours, theirs, keys, steps):
         allowance.take(expected)
         state = state or _in_state(ours, theirs, step)
         if np.array_equal(ours.flat(), expected):
@@ -233,10 +223,35 @@ def _compare(
         largest = max(largest, size)
         if found:
             return Outcome(problem, dtype, step, largest, found, state)
-    return Outcome(problem, dtype, steps, largest, state=state)
+    return Outcome(problem, dtype, step, largest, state=state)
 
 
-class _Allowance:
+def together(
+    ours: Stepper, theirs: Stepper, keys: set[str], steps: int
+) -> Iterator[tuple[int, Values]]:
+    """Step both on the reference's gradients, and yield each step with where the reference is.
+
+    Args:
+        ours: the candidate.
+        theirs: the reference, where it ends: at the first parameters that are not finite.
+        keys: the hyperparameters that are changed, where the problem does that.
+        steps: how many at most.
+    """
+    for step in range(1, steps + 1):
+        gradients = theirs.gradients(step)
+        for each in (ours, theirs):
+            each.change(step, keys)
+        drawn = torch.get_rng_state()
+        theirs.step(step, gradients)
+        torch.set_rng_state(drawn)  # what both draw is the same
+        expected = theirs.flat()
+        if not np.isfinite(expected).all():
+            return
+        ours.step(step, gradients)
+        yield step, expected
+
+
+class Allowance:
     """How much rounding may make of each parameter, from the path of the reference."""
 
     def __init__(self, reference: Stepper) -> None:

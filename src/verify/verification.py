@@ -15,6 +15,7 @@ from .hyperparameters import idle
 from .identification import Identity, identify
 from .limits import Cost, StableRate, cost, stable_rate
 from .problems import problems
+from .speed import Convergence, Regret, convergence, regret
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ class Verification:
         identity: where steps differ, which update rule it is, or why that cannot be told.
         rate: the largest stable learning rate, where the reference's is known in closed form.
         cost: of a step, beside one of the reference; None where one takes no dense gradients.
+        convergence: how fast errors shrink, where the reference's factor is known in closed form.
+        regret: on a stream of convex losses; None where one does not take it.
     """
 
     candidate: str
@@ -56,6 +59,8 @@ class Verification:
     identity: Identity | str = ""
     rate: StableRate | None = None
     cost: Cost | None = None
+    convergence: Convergence | None = None
+    regret: Regret | None = None
 
     @property
     def holds(self) -> bool:
@@ -86,20 +91,35 @@ class Verification:
             "and WRONG below"
         )
 
+    @property
+    def findings(self) -> list[tuple[str, str, str]]:
+        """What the verdict rests on, line by line: a word for it, where, and the evidence."""
+        found = [_finding(outcome) for outcome in self.outcomes]
+        found += [("IDLE", name, "no value that was tried changes a step") for name in self.idle]
+        found += [("WRONG", *_parted(fault)) for fault in self.faults]
+        others = {
+            "works": ", ".join(self.working),
+            "keeps": ", ".join(self.kept),
+            "stable": self.rate,
+            "error": self.convergence,
+            "regret": self.regret,
+            "costs": self.cost,
+        }
+        return [*found, *((word, "", str(each)) for word, each in others.items() if each)]
+
+    @property
+    def made_with(self) -> str:
+        """What both were made with."""
+        given = ", ".join(f"{key} = {value}" for key, value in self.hyperparameters.items())
+        return f"both made with {given or 'their defaults'}"
+
     def __str__(self) -> str:
         """Return the report: the verdict first, then what it rests on."""
-        given = ", ".join(f"{key} = {value}" for key, value in self.hyperparameters.items())
-        lines = [self.verdict, *([str(self.identity)] if self.identity else [])]
-        lines += [f"both made with {given or 'their defaults'}"]
-        lines += [f"  {_line(outcome)}" for outcome in self.outcomes]
+        lines = [self.verdict, *([str(self.identity)] if self.identity else []), self.made_with]
         lines += [
-            f"  IDLE     {name}: no value that was tried changes a step" for name in self.idle
+            f"  {word:<8} {f'{where}: ' if where else ''}{what}"
+            for word, where, what in self.findings
         ]
-        lines += [f"  WRONG    {fault}" for fault in self.faults]
-        lines += [f"  works    {', '.join(self.working)}"] if self.working else []
-        lines += [f"  keeps    {', '.join(self.kept)}"] if self.kept else []
-        lines += [f"  stable   {self.rate}"] if self.rate else []
-        lines += [f"  costs    {self.cost}"] if self.cost else []
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -119,6 +139,8 @@ class Verification:
             "kept": self.kept,
             "rate": self.rate and asdict(self.rate),
             "cost": self.cost and asdict(self.cost),
+            "convergence": self.convergence and asdict(self.convergence),
+            "regret": self.regret and asdict(self.regret),
             "outcomes": [{**asdict(each), "holds": each.holds} for each in self.outcomes],
         }
 
@@ -149,7 +171,7 @@ def compare(
     for name in dtypes:
         if name not in PRECISIONS:
             raise UsageError(f"dtype {name}: give {' or '.join(PRECISIONS)}")
-    ours, theirs = (_maker(each, hyperparameters) for each in (candidate, reference))
+    ours, theirs = (maker(each, hyperparameters) for each in (candidate, reference))
     outcomes = [
         run(ours, theirs, problem, PRECISIONS[name], steps)
         for name in dtypes
@@ -174,6 +196,8 @@ def compare(
         "" if all(each.holds for each in outcomes) else _identified(ours, theirs),
         _if_it_can(stable_rate, ours, theirs),
         _if_it_can(cost, ours, theirs),
+        _if_it_can(convergence, ours, theirs),
+        _if_it_can(regret, ours, theirs),
     )
 
 
@@ -209,8 +233,12 @@ def verify(
     return found
 
 
-def _maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> Make:
-    """Return what makes an optimizer with hyperparameters, after a trial."""
+def maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> Make:
+    """Return what makes an optimizer with hyperparameters, after a trial.
+
+    Raises:
+        UsageError: if it does not take them, or makes no optimizer.
+    """
     trial = [torch.nn.Parameter(torch.ones(2, 2))]
     try:
         made = make(trial, **hyperparameters)
@@ -249,15 +277,22 @@ def _name(make: Callable[..., Any]) -> str:
     return f"{inner.__module__}.{getattr(inner, '__qualname__', type(inner).__name__)}"
 
 
-def _line(outcome: Outcome) -> str:
+def _finding(outcome: Outcome) -> tuple[str, str, str]:
+    """Return what came out on a problem, as a word, where, and the evidence."""
     place = f"{outcome.problem} ({outcome.dtype})"
     if outcome.skipped:
-        return f"skipped  {place}: {outcome.skipped}"
+        return "skipped", place, outcome.skipped
     if outcome.error:
-        return f"FAILS    {place}: {outcome.error}"
+        return "FAILS", place, outcome.error
     if outcome.parameter:
         state = f"; first in a state at {outcome.state}" if outcome.state else ""
-        return f"DIFFERS  {place}: {outcome.parameter}{state}"
+        return "DIFFERS", place, f"{outcome.parameter}{state}"
     state = f", though a state differs at {outcome.state}" if outcome.state else ""
     how = "bit for bit" if outcome.largest == 0 else f"to {outcome.largest:.2g}"
-    return f"equal    {place}: {how}, {outcome.steps} steps{state}"
+    return "equal", place, f"{how}, {outcome.steps} steps{state}"
+
+
+def _parted(fault: str) -> tuple[str, str]:
+    """Return the check that a fault is of, and what is wrong."""
+    where, _, what = fault.partition(": ")
+    return (where, what) if what else ("", where)
