@@ -19,6 +19,7 @@ from .best_parameters import BestParameters
 from .whole_sets import PictureOfWholeSets, batches_of, why_no_sets
 
 LARGEST = 100_000  # parameters, of which those of the start are kept too
+EARLY = 5  # the epoch of which there is a line beside those of the start, the best and the last
 
 Values = dict[str, Tensor]
 
@@ -26,11 +27,12 @@ Values = dict[str, Tensor]
 class FitPicture(PictureOfWholeSets):
     """Draw `figures/fit`: data, predictions and residuals, as PNG, SVG and in TensorBoard.
 
-    Of one input: the lines before the first update, with the best parameters and with the last
-    ones. Of several: the prediction of the best parameters over the targets. The data are those of
-    the module's validation loaders, which hold the training set under the name `train` and the
-    validation set, if there is one, under `val`, in batches (x, y) of shapes (n, d) and (n,). The
-    best parameters are those of a `BestParameters` among the callbacks. Drawn when the fit ends,
+    Of one input: the lines before the first update, after epoch 5, with the best parameters and
+    with the last ones. Of several: the prediction of the best parameters over the targets. The data
+    are those of the module's validation loaders, which hold the training set under the name `train`
+    and the validation set, if there is one, under `val`, in batches (x, y) of shapes (n, d) and
+    (n,). The best parameters, and those of epoch 5 if it is neither the best nor the last, are
+    those of a `BestParameters` among the callbacks. Drawn when the fit ends,
     also by an exception. A module of another kind is left without a picture, with a warning.
     """
 
@@ -69,6 +71,7 @@ class FitPicture(PictureOfWholeSets):
         values = {"start": self._start} if self._start else {}
         found = [one for one in trainer.callbacks if isinstance(one, BestParameters) and one.best]  # type: ignore[attr-defined]  # set outside its __init__
         if found and found[0].best is not None:
+            values |= _early(found[0])
             judged = f"best, epoch {found[0].best_epoch}"
             values[judged] = found[0].best["state_dict"]
         values[last] = {}
@@ -80,6 +83,14 @@ class FitPicture(PictureOfWholeSets):
                 for name in names
             }
         return sets, judged
+
+
+def _early(kept: BestParameters) -> dict[str, Values]:
+    """Return the parameters after an early epoch, if they are neither the best nor the last."""
+    epochs = kept.history.epochs
+    if EARLY in epochs and EARLY not in (kept.best_epoch, max(epochs)):
+        return {f"epoch {EARLY}": epochs[EARLY]}
+    return {}
 
 
 @contextmanager

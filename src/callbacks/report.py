@@ -19,6 +19,8 @@ from ..runs.record import Record
 
 _SETS = {"train": "training loss", "val": "validation loss"}
 _FIRST = ("epoch_losses", "batch_losses", "fit", "trajectory")  # pictures; others follow
+#: the loss at the start; the least one with its epoch; the last one
+_Losses = tuple[float | None, tuple[float, int] | None, float | None]
 _MEMBERS = 20  # rows of a sweep that are shown, the best first
 
 
@@ -86,15 +88,30 @@ def _results(record: Record) -> Iterator[str]:
 
 def _losses(record: Record) -> str:
     """Return the losses at the start, the best epoch and the end."""
-    found = record.summary
+    losses_of = _summed_up if record.is_summed_up else _logged
     rows = []
     for name, label in _SETS.items():
-        start, last = ((found.get(when) or {}).get(name) for when in ("start", "last"))
-        least = (found.get("least") or {}).get(name)
+        start, least, last = losses_of(record, name)
         if least or last is not None:
-            best = f"{_number(least['loss'])} at epoch {least['epoch']}" if least else ""
+            best = f"{_number(least[0])} at epoch {least[1]}" if least else ""
             rows.append([label, _number(start), best, _number(last)])
     return table(["", "start", "best", "last"], rows) if rows else ""
+
+
+def _summed_up(record: Record, name: str) -> _Losses:
+    """Return the losses of a set as the summary has them."""
+    found = record.summary
+    start, last = ((found.get(when) or {}).get(name) for when in ("start", "last"))
+    least = (found.get("least") or {}).get(name)
+    return start, least and (least["loss"], least["epoch"]), last
+
+
+def _logged(record: Record, name: str) -> _Losses:
+    """Return the losses of a set as they were logged until the run broke off."""
+    metric = record.losses[name]
+    steps, values = record.curves.get(metric, ([], []))
+    start = values[0] if 0 in steps[:1] else None
+    return start, record.best(metric), values[-1] if values else None
 
 
 def _tests(record: Record) -> str:
@@ -111,7 +128,7 @@ def _tests(record: Record) -> str:
 
 def _parameters(record: Record) -> str:
     """Return the last parameters, as far as they are few."""
-    values = record.summary.get("parameters") or {}
+    values = (record.summary.get("parameters") or {}) if record.is_summed_up else {}
     rows = [[name, text] for name, value in values.items() if len(text := _number(value)) <= 200]
     return table(["", "last"], rows) if rows else ""
 

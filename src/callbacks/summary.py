@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from ..runs.files import write_whole
 from ..runs.folder import Run, device_name, parameter_values, run_to_write
 from ..runs.hyperparameters import flat
+from ..runs.logger import RunLogger
 from ..runs.terminal import show
 from .accelerator_timer import AcceleratorTimer
 from .fresh_metrics import FreshMetrics, fitting, is_new
@@ -28,8 +29,8 @@ _LEAST: dict[str, type] = {"epoch": int, "loss": float, "step": int}
 class Summary(Instrument):
     """Write `summary.json` and `report.html`, log hyperparameters, and print a table.
 
-    The page has the figures that are in the run's folder when the fit ends: put this after what
-    draws them.
+    The page has the figures that are in the run's folder when the fit ends, also by an exception:
+    put this after what draws them.
 
     A run that resumes sums up all of the run: the least losses and the seconds of the part before
     count too.
@@ -65,7 +66,8 @@ class Summary(Instrument):
             self._begin()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note when training starts."""
+        """Note when training starts, and where."""
+        self._run = run_to_write(trainer)
         self._metrics.look(trainer)
         self._start = time.monotonic()
         self._first_rates = _rates(trainer)
@@ -126,7 +128,6 @@ class Summary(Instrument):
         if run is None:
             return
         report = self.report(trainer, pl_module)
-        self._run = run
         run.folder.mkdir(parents=True, exist_ok=True)
         write_whole(run.summary, json.dumps(report, indent=2) + "\n")
         best = report["least"]["val"] or report["least"]["train"]
@@ -144,6 +145,15 @@ class Summary(Instrument):
         run, self._run = self._run, None
         if run is not None:
             write_report(run)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write the page of a run that ends before its time, from what was logged until then."""
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger) and self._run is not None:
+                logger.save()
+        self.on_fit_end(trainer, pl_module)
 
     def report(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return the content of `summary.json`."""

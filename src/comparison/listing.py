@@ -9,7 +9,7 @@ from ..errors import ShortParser, UsageError
 from ..runs.names import LOGS, runs_below, short_name
 from ..runs.record import Record
 from ..runs.terminal import show
-from .tables import aligned
+from .tables import aligned, starred
 
 HEAD = ("run", "begun", "changed", "ended", "best loss")
 
@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
         allow_abbrev=False,
         description="List runs, the latest at the end: what was changed against the config that "
         "each is named after, how it ended, and its least validation loss (training loss without "
-        "a validation set).",
+        "a validation set), of which the least of each experiment has a star.",
     )
     parser.add_argument(
         "folder",
@@ -54,18 +54,25 @@ def listed(folder: Path) -> str:
     """
     if not folder.is_dir() and folder != LOGS:
         raise UsageError(f"{folder}: there is no such folder")
-    rows = [_row(Record(run)) for run in runs_below(folder)]
+    rows, losses = [], dict[Path, dict[int, float | None]]()
+    for number, run in enumerate(runs_below(folder)):
+        row, loss = _row(Record(run))
+        rows.append(row)
+        losses.setdefault(run.parent, {})[number] = loss
+    for experiment in losses.values():
+        for number, text in zip(experiment, starred([*experiment.values()]), strict=True):
+            rows[number].append(text)
     if not rows:
         return f"there are no runs in {folder}: `descentlab fit --config toy/wavy.yaml` makes one"
     return aligned(HEAD, rows)
 
 
-def _row(record: Record) -> list[str]:
+def _row(record: Record) -> tuple[list[str], float | None]:
+    """Return what is said of a run, and its least loss, which is put behind it."""
     name = short_name(record.run.folder)
     begun = datetime.fromtimestamp(record.run.config.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
     try:
         changed = ", ".join(f"{flag}={value}" for flag, value in record.changed().items())
-        best = record.best_loss
-        return [name, begun, changed or "-", record.ended(), "" if best is None else f"{best:.6g}"]
+        return [name, begun, changed or "-", record.ended()], record.best_loss
     except UsageError as error:  # the others are listed all the same
-        return [name, begun, "", str(error), ""]
+        return [name, begun, "", str(error)], None

@@ -15,12 +15,12 @@ def figures(records: Sequence[Record]) -> list[list[str]]:
     rows = [["ended", *(each.ended() for each in records)]]
     for key, label in _LABELS.items():
         best = [each.best(each.losses[key]) for each in records]
-        rows.append([f"least {label}", *_starred([one and one[0] for one in best])])
+        rows.append([f"least {label}", *starred([one and one[0] for one in best])])
         rows.append(["  at epoch", *("" if one is None else str(one[1]) for one in best)])
-        rows.append([f"last {label}", *_starred([_last(each, key) for each in records])])
+        rows.append([f"last {label}", *starred([_last(each, key) for each in records])])
     for key in ("last", "best"):
         losses = [each.test.get(key, {}).get("loss") for each in records]
-        rows.append([f"test loss, {key} parameters", *_starred(losses)])
+        rows.append([f"test loss, {key} parameters", *starred(losses)])
     rows.append(["updates", *(str(each.updates) for each in records)])
     seconds = [each.summary.get("seconds") for each in records]
     rows.append(["seconds", *("" if each is None else f"{each:.1f}" for each in seconds)])
@@ -32,7 +32,7 @@ def _last(record: Record, key: str) -> float | None:
     return values[-1] if values else None
 
 
-def _starred(values: Sequence[float | None]) -> list[str]:
+def starred(values: Sequence[float | None]) -> list[str]:
     """Return the values to six digits, the least with a star where there are others."""
     known = [value for value in values if value is not None]
     least = min(known) if len(set(known)) > 1 else None

@@ -1,5 +1,6 @@
 """Figure of a fit: data, what was predicted of them, and what is left."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,13 @@ _POINTS_UP_TO = 2_000  # of a set; of more, as many at equal distances
 _VECTORS_UP_TO = 500  # points, above which an SVG holds those of a set as a picture
 _SETS = {"train": ("training", "o", COLOURS[4]), "val": ("validation", "^", COLOURS[1])}
 _PLACES = {"left": 0.13, "right": 0.98, "top": 0.95, "bottom": 0.18, "hspace": 0.24}
-_LINES = (("0.45", ":"), (COLOURS[2], "-"), ("black", "--"))  # start, best, last
+#: colour and dashes of a line, by the first word of its name
+_LINES = {
+    "start": ("0.45", ":"),
+    "epoch": (COLOURS[3], "-."),
+    "best": (COLOURS[2], "-"),
+    "last": ("black", "--"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class Points:
     Args:
         x: the inputs, (n, d).
         y: the targets, (n,).
-        predictions: name of the parameters, such as `start`, to the predictions, (n,).
+        predictions: name of the parameters, which begins with `start`, `epoch`, `best` or `last`,
+            to the predictions, (n,).
     """
 
     x: Numbers
@@ -97,9 +105,9 @@ def _draw_lines(axes: Axes, sets: Mapping[str, Points], judged: str, labels: Seq
         _scatter(axes, name, points.x[:, 0], points.y, label)
     x = np.concatenate([each.x[:, 0] for each in sets.values()])
     order = np.argsort(x)
-    for place, label in enumerate(next(iter(sets.values())).predictions):
+    for label in next(iter(sets.values())).predictions:
         y = np.concatenate([each.predictions[label] for each in sets.values()])
-        colour, dashes = _LINES[place % len(_LINES)]
+        colour, dashes = _LINES[re.split(r"\W", label)[0]]
         if _is_drawable(y):
             axes.plot(x[order], y[order], dashes, color=colour, linewidth=2, label=label)
     axes.set_ylabel(labels[1], fontsize=LABEL)

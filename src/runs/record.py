@@ -91,7 +91,8 @@ class Record:
     @property
     def losses(self) -> dict[str, str]:
         """The name of the metric for the training and for the validation loss."""
-        given = self.config.get("learning_curves")
+        known = self.run.config.is_file()  # a run from Python has none
+        given = self.config.get("learning_curves") if known else None
         given = given.get("init_args") if isinstance(given, Mapping) else None
         names = {key: f"loss/{key}" for key in ("train", "val")}
         return names | {key: str(given[key]) for key in names if given and key in given}
@@ -121,6 +122,11 @@ class Record:
         kept = [step + 1 for step, _ in self.batch_losses[-1:]]
         return max([*kept, *self.epochs, int(self.summary.get("steps", 0))])
 
+    @property
+    def is_summed_up(self) -> bool:
+        """Whether the summary is of all updates: not of a run that broke off, or went on since."""
+        return bool(self.summary) and self.summary.get("steps", 0) >= self.updates
+
     def ended(self) -> str:
         """Return in a few words how the run ended."""
         if self.is_sweep and "members" in self.summary:
@@ -129,7 +135,7 @@ class Record:
         wrong = [step for step, loss in self.batch_losses[-64:] if not math.isfinite(float(loss))]
         if wrong:
             return f"diverged at step {wrong[0]}"
-        if self.summary and self.summary.get("steps", 0) >= self.updates:
+        if self.is_summed_up:
             return "finished"
         return f"unfinished, {len(set(self.epochs.values()))} epochs"
 

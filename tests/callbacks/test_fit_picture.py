@@ -79,6 +79,25 @@ def test_the_lines_are_those_of_start_best_and_last(tmp_path, drawn, manual, chu
     assert module.training
 
 
+@pytest.mark.parametrize(("epochs", "lines"), [(6, []), (9, ["epoch 5"])])
+def test_there_is_a_line_of_epoch_5_unless_it_is_the_last(tmp_path, drawn, epochs, lines):
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(40, 1, generator=generator)  # without noise, so that the last epoch is best
+    data = datamodules.RegressionData(x=x, y=2 * x[:, 0] - 1, batch_size=8)
+    _, trainer = fit(tmp_path, epochs, data)
+    sets, judged, _ = drawn[0]
+    names = list(sets["train"].predictions)
+    assert judged == f"best, epoch {epochs - 1}"
+    assert names == ["start", *lines, judged, f"last, {trainer.global_step} updates"]
+    for name in lines:
+        kept = trainer.callbacks[-1].history.epochs[5]
+        inputs = x[data.indices["train"]][:, 0]
+        expected = kept["slope"] * inputs + kept["bias"]
+        assert_allclose(sets["train"].predictions[name], expected, rtol=FLOAT32, atol=FLOAT32)
+        last = sets["train"].predictions[names[-1]]
+        assert not np.allclose(sets["train"].predictions[name], last, rtol=FLOAT32, atol=FLOAT32)
+
+
 def test_a_run_that_goes_on_has_the_start_of_the_run(tmp_path, drawn):
     fit(tmp_path / "first", 1)
     last = tmp_path / "first" / "checkpoints" / "last.ckpt"

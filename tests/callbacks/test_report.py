@@ -7,9 +7,16 @@ import shlex
 from html.parser import HTMLParser
 
 import pytest
+from lightning.pytorch import Callback, Trainer
 
+from descentlab.callbacks import BatchLoss, BestParameters, LearningCurves, Summary
 from descentlab.callbacks.report import renew_report, report, versions, write_report
+from descentlab.datamodules import RegressionData
+from descentlab.modules import LinearRegression
+from descentlab.optimizers import GradientDescent
+from descentlab.runs.logger import RunLogger
 from descentlab.runs.paths import Run
+from descentlab.runs.record import Record
 
 EVIL = "<script>alert('x')</script>"
 SUMMARY = {
@@ -164,3 +171,42 @@ def test_a_sweep_whose_members_all_wait_has_a_page(tmp_path):
     (folder / "summary.json").write_text(json.dumps({"members": 1, "diverged": 0}))
     (folder / "sweep.csv").write_text("member,lr,seed,status\n0,0.5,7,waits\n")
     assert follows(rows(Page(report(folder))), "member 0", "0.5", "7", "waits")
+
+
+class Breaks(Callback):
+    """Ends a fit by an exception, before the third epoch."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 2:
+            raise RuntimeError("the disk is full")
+
+
+def test_a_run_that_breaks_off_has_a_page_of_what_was_until_then(tmp_path):
+    module = LinearRegression(optimizer=lambda parameters: GradientDescent(parameters, lr=0.1))
+    logger = RunLogger(str(tmp_path), "line")
+    instruments = [BatchLoss(), LearningCurves(), Summary(), BestParameters(), Breaks()]
+    trainer = Trainer(
+        **{"max_epochs": 4, "logger": logger, "callbacks": instruments, "accelerator": "cpu"},
+        **{"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": -1},
+    )
+    run = Run(tmp_path / "line" / "version_0")
+    with pytest.raises(RuntimeError, match="full"):
+        trainer.fit(module, RegressionData(source="line", batch_size=8))
+    texts = rows(Page(run.report.read_text()))
+    assert "unfinished, 2 epochs" in texts
+    record = Record(run.folder)
+    steps, losses = record.curves["loss/train"]
+    assert len(losses) == 3
+    assert steps[0] == 0
+    best = f"{min(losses[1:]):.6g} at epoch {losses[1:].index(min(losses[1:]))}"
+    assert follows(texts, "training loss", f"{losses[0]:.6g}", best, f"{losses[-1]:.6g}")
+    assert {"Epoch losses", "Batch losses"} <= {*texts}
+
+
+def test_a_summary_of_fewer_updates_than_were_made_is_not_shown(tmp_path):
+    run = make(tmp_path)
+    (run / "metrics.csv").write_text("epoch,step,loss/train\n,0,8.5\n3,5,1.5\n4,9,2.25\n")
+    texts = rows(Page(report(run)))
+    assert "unfinished, 2 epochs" in texts
+    assert follows(texts, "training loss", "8.5", "1.5 at epoch 3", "2.25")
+    assert "Parameters" not in texts

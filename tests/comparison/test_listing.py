@@ -44,7 +44,7 @@ def test_the_list_tells_what_was_changed_and_how_it_ended(logs, capsys):
     found = [[cell.strip() for cell in line if cell] for line in lines]
     assert [(line[0], *line[2:]) for line in found] == [
         ("run", "changed", "ended", "best loss"),
-        ("line/0", "-", "finished", "1.0625"),
+        ("line/0", "-", "finished", "1.0625 *"),
         ("grid/0", "config=my/other.yaml", "4 members, 1 diverged", "0.5"),
         (
             "line/1",
