@@ -76,7 +76,7 @@ def dress(axes: Axes, quantity: str) -> None:
         axes: what is dressed.
         quantity: what the loss is, as plain text; "" for no label.
     """
-    lines = [fill(line, 32) for line in quantity.replace(" (", "\n(").split("\n")]
+    lines = [_balanced(line) for line in quantity.replace(" (", "\n(").split("\n")]
     axes.set_ylabel("\n".join(lines), fontsize=LABEL, parse_math=False)
     axes.tick_params(labelsize=TICK)
     axes.tick_params(which="minor", labelsize=TICK - 2)
@@ -85,6 +85,17 @@ def dress(axes: Axes, quantity: str) -> None:
     axes.set_axisbelow(True)
     places = MaxNLocator(nbins=9, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
     axes.xaxis.set_major_locator(places)
+
+
+def _balanced(text: str) -> str:
+    r"""Return a text in as few lines as go beside an axis, about as long as each other.
+
+    Example:
+        >>> _balanced("mean squared distance from the target")
+        'mean squared distance\nfrom the target'
+    """
+    count = -(-len(text) // 32)
+    return fill(text, min(32, len(text) // max(count, 1) + 6))
 
 
 def name_start(axes: Axes, place: float) -> None:

@@ -75,7 +75,7 @@ def trajectory_figure(
         _draw_curve(top, path, loss, minimiser)
     else:
         _draw_contours(figure, top, path, loss, minimiser)
-    top.legend(loc="best", frameon=True, framealpha=0.85, fontsize=TICK)
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=TICK)
     last = path.updates[-1]
     top.set_title(f"The path of {last} update{'s' * bool(last != 1)} over the loss", fontsize=TITLE)
     top.xaxis.label.set_fontsize(LABEL)

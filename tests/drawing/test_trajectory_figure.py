@@ -49,6 +49,17 @@ def test_two_parameters_are_drawn_as_they_are():
     assert drawn(figure, "minimum").tolist() == [[0.0, 0.0]]
 
 
+@pytest.mark.parametrize("parameters", [1, 2, 3])
+def test_the_legend_stands_below_all_that_is_drawn(parameters):
+    figure = trajectory_figure(path(RANDOM.normal(size=(9, parameters))), bowl)
+    pixels(figure)
+    (legend,) = figure.legends
+    assert {"path", "start", "end"} <= {text.get_text() for text in legend.get_texts()}
+    lowest = min(axes.get_tightbbox().y0 for axes in figure.axes)
+    assert 0 <= legend.get_window_extent().y0 < legend.get_window_extent().y1 <= lowest
+    assert figure.axes[0].get_legend() is None
+
+
 def test_more_parameters_are_drawn_in_the_plane_of_scikit_learns_components():
     spread = np.array([5.0, 3.0, 0.4, 0.2, 0.1])
     points = 2.0 + RANDOM.normal(size=(40, 5)) * spread
