@@ -119,7 +119,7 @@ def test_what_a_page_names_is_there(page):
 
 
 def test_the_pages_are_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 60
 
 
