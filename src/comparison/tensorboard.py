@@ -76,6 +76,7 @@ class Shown:
         for name, run in zip(names, self._chosen, strict=True):
             if not is_run(run):
                 raise UsageError(f"{name}: there is no such run: `descentlab runs` lists those")
+        self._above = _one_experiment(self._found())
         if not self.renew():
             raise UsageError(
                 f"there are no runs in {LOGS}: `descentlab fit --config toy/wavy.yaml` makes one"
@@ -87,14 +88,16 @@ class Shown:
         Returns:
             How many runs there are, members of sweeps included.
         """
-        found = self._chosen or runs_below(LOGS)[-MOST_SHOWN:]
-        for run in found:
-            place = self.folder / self._names.setdefault(run, _name_of(run))
+        for run in self._found():
+            place = self.folder / self._names.setdefault(run, _name_of(run, self._above))
             _link(sorted(run.glob(f"{_EVENTS}.*")), place)
         for run in self._chosen:
             for name, file in members_of(run, MOST_SHOWN - len(self._chosen)):
                 _link([file], self.folder / self._names[run] / name)
         return sum(any(path.is_symlink() for path in each.iterdir()) for each in self._places())
+
+    def _found(self) -> list[Path]:
+        return self._chosen or runs_below(LOGS)[-MOST_SHOWN:]
 
     def _places(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_dir()]
@@ -121,14 +124,24 @@ def members_of(run: Path, most: int) -> Iterator[tuple[str, Path]]:
             yield _safe(given), file_of_member
 
 
-def _name_of(run: Path) -> str:
-    """Return the name of a run: its experiment and number, and the flags that were given."""
+def _one_experiment(runs: Sequence[Path]) -> Path:
+    """Return the folder of the experiment that several runs are of; `logs` if they are of more.
+
+    Their names have it not before them: the first screen cuts names after some 25 letters.
+    """
+    parents = {run.parent for run in runs}
+    return parents.pop() if len(runs) > 1 and len(parents) == 1 else LOGS
+
+
+def _name_of(run: Path, above: Path) -> str:
+    """Return the name of a run: its path below a folder, and the flags that were given."""
     try:
         flags = Record(run).changed()
     except UsageError:  # a damaged config: the run is shown all the same
         flags = {}
     given = ",".join(f"{flag.rpartition('.')[2]}={value}" for flag, value in flags.items())
-    inside = run.relative_to(LOGS) if run.is_relative_to(LOGS) else Path(*run.absolute().parts[-3:])
+    near = [run.relative_to(each) for each in (above, LOGS) if run.is_relative_to(each)]
+    inside = near[0] if near else Path(*run.absolute().parts[-3:])
     return f"{inside}-{_safe(given)}" if given else str(inside)
 
 

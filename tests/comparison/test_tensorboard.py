@@ -62,13 +62,27 @@ def test_a_run_is_named_by_what_was_changed(here):
     links = here / "links"
     links.mkdir()
     shown = Shown([], links)
-    assert places(links) == ["line/version_0", "line/version_1-lr=0.01,x_path=.._x_y.pt"]
+    assert places(links) == ["version_0", "version_1-lr=0.01,x_path=.._x_y.pt"]
     made(here / "logs/line/version_2")  # begins while they are shown
     made(here / "logs/line/version_0/again")  # and one inside of another
     assert shown.renew() == 4
-    assert {"line/version_2", "line/version_0/again-config=line.yaml"} <= {*places(links)}
+    assert {"version_2", "version_0/again-config=line.yaml"} <= {*places(links)}
+    made(here / "logs/other/version_0", "fit --config other.yaml")  # or in another experiment
+    assert shown.renew() == 5
+    assert "other/version_0" in places(links)
     for path in links.rglob("*tfevents*"):
         assert path.resolve().is_relative_to(here / "logs")
+
+
+def test_a_single_run_and_runs_of_several_experiments_are_named_by_these_too(here):
+    made(here / SPLIT)
+    for folder in ("alone", "two"):
+        (here / folder).mkdir()
+    Shown([], here / "alone")
+    assert places(here / "alone") == ["line/version_0"]
+    made(here / "logs/toy/wavy/version_0", "fit --config toy/wavy.yaml --model.lr 2")
+    Shown([], here / "two")
+    assert places(here / "two") == ["line/version_0", "toy/wavy/version_0-lr=2"]
 
 
 def test_a_run_that_goes_on_with_other_flags_keeps_its_name(here):
@@ -140,14 +154,14 @@ def test_the_server_has_the_runs_on_this_machine_alone_and_ends_with_the_signal(
         said = server.stdout.readline()
         assert said.startswith("5 runs on http://127.0.0.1:")
         url = said.split()[3]
-        expected = {"line/version_1-lr=0.01", "line/version_0"}
-        expected |= {f"line/version_0/lr={lr},seed=7" for lr in (0.5, 1.5, 2.5)}
+        expected = {"version_1-lr=0.01", "version_0"}
+        expected |= {f"version_0/lr={lr},seed=7" for lr in (0.5, 1.5, 2.5)}
         end = time.monotonic() + 60
         while set(get(f"{url}data/runs")) != expected and time.monotonic() < end:
             time.sleep(0.2)
         assert set(get(f"{url}data/runs")) == expected
         tags = get(f"{url}data/plugin/scalars/tags")
-        assert "loss/train" in tags["line/version_1-lr=0.01"]
+        assert "loss/train" in tags["version_1-lr=0.01"]
         server.send_signal(number)
         _, err = server.communicate(timeout=30)
     finally:
