@@ -199,7 +199,7 @@ class Summary(Instrument):
             and (timed := callback.report(trainer.strategy.root_device)["step"])
         ]
         rows.append(("run", str(folder)))
-        rows.append(("to see it", f"{_command('tensorboard')} --logdir {folder.parent}"))
+        rows.append(("to see it", f"{_command('descentlab')} tensorboard {folder}"))
         rows.append(("to test it", f"{_command('descentlab')} test --run {folder}"))
         return "\n" + "\n".join(f"{name:<22}{value}" for name, value in rows)
 

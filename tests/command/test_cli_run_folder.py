@@ -277,7 +277,7 @@ def test_one_checkpoint_is_evaluated_without_a_trace(command, here):
 
 def test_the_table_names_what_comes_next(command, here):
     out = command(*YOUR_DATA).out
-    assert f"tensorboard --logdir {RUN.rpartition('/')[0]}\n" in out
+    assert f"descentlab tensorboard {RUN}\n" in out
     assert f"descentlab test --run {RUN}\n" in out
     values = dict(line.split(maxsplit=1) for line in out.splitlines() if line.startswith("bias"))
     assert math.isclose(float(values["bias"]), parameters(here / RUN)["bias"], rel_tol=1e-5)
