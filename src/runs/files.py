@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
-
-from ..errors import NotWritten
 
 
 @contextmanager
@@ -34,7 +31,7 @@ def replacing(path: Path, mode: str = "w", newline: str | None = None) -> Iterat
             os.fsync(file.fileno())
         beside.replace(path)
     except Exception as error:
-        if failure := _of_the_disk(error):
+        if failure := of_the_disk(error):
             raise OSError(failure.errno, failure.strerror, str(path)) from error
         raise
     finally:
@@ -64,22 +61,7 @@ def save_atomically(content: Any, path: Path) -> None:
         torch.save(content, file)
 
 
-def warn_unwritten(what: str, error: Exception) -> None:
-    """Warn of a picture or a page that is not there: it is never worth a run.
-
-    Args:
-        what: it is, and that it is not there.
-        error: why; where that is the disk, the warning is `NotWritten`, and names the file.
-    """
-    failure = _of_the_disk(error)
-    if failure is not None and failure.strerror:  # of the system, not a library's own
-        place = f"{os.fsdecode(failure.filename)}: " if failure.filename else ""
-        rank_zero_warn(f"{place}{failure.strerror}", category=NotWritten)
-    else:
-        rank_zero_warn(f"{what}: {error}")
-
-
-def _of_the_disk(error: BaseException | None) -> OSError | None:
+def of_the_disk(error: BaseException | None) -> OSError | None:
     """Return the failure of the disk that an error comes from; PyTorch makes another one of it."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
