@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 #: the place on an axis of epochs of what was measured before any update
 START = -1
@@ -26,7 +26,7 @@ _MARKED_UP_TO = 60  # points, above which a line shows no marker at each
 _VECTORS_UP_TO = 20_000  # points, above which an SVG holds the line as a picture
 
 
-def drawable(values: Sequence[float]) -> NDArray[np.float64]:
+def drawable(values: ArrayLike) -> NDArray[np.float64]:
     """Return values with gaps, NaN, where one cannot be drawn."""
     array = np.asarray(values, dtype=np.float64)
     return np.where(np.abs(array) <= LARGEST, array, np.nan)

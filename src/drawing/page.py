@@ -59,9 +59,20 @@ def folded(title: str, text: str) -> str:
 
 def picture(png: bytes, about: str) -> str:
     """Return a picture; on a narrow screen it keeps a legible size, and its box is scrolled."""
+    return f'<div class="wide">{fitting_picture(png, about)}</div>\n'
+
+
+def fitting_picture(png: bytes, about: str) -> str:
+    """Return a picture that a narrow screen shows whole, made smaller."""
     encoded = base64.b64encode(png).decode()
     alt = escape(about, quote=True)
-    return f'<div class="wide"><img alt="{alt}" src="data:image/png;base64,{encoded}"></div>\n'
+    return f'<img alt="{alt}" src="data:image/png;base64,{encoded}">'
+
+
+def verdict(holds: bool, text: str) -> str:
+    """Return a sentence with a mark before it that says whether all is well."""
+    mark, word = ("pass", "holds") if holds else ("fail", "differs")
+    return f'<p class="asked"><span class="status {mark}">{word}</span> {escape(text)}</p>\n'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

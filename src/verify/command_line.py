@@ -13,6 +13,7 @@ import torch
 
 from ..errors import ShortParser, UsageError
 from ..runs.terminal import show
+from .page import verification_page
 from .verification import compare
 
 
@@ -30,23 +31,24 @@ def main(words: Sequence[str]) -> int:
     try:
         options, rest = _parser().parse_known_args(words)
         hyperparameters = _hyperparameters(rest)
+        for path_to in filter(None, (options.json, options.html)):
+            if not path_to.parent.is_dir():
+                raise UsageError(f"{path_to}: there is no folder {path_to.parent}: make it first")
         sys.path.insert(0, str(Path.cwd()))
         torch.set_num_threads(1)  # for tensors as small as these, threads only wait
-        reference = named(options.against)
+        reference, candidates = named(options.against), list(map(named, options.optimizer))
+        dtypes = options.dtype.split(",")
         found = [
-            compare(
-                named(name),
-                reference,
-                steps=options.steps,
-                dtypes=options.dtype.split(","),
-                **hyperparameters,
-            )
-            for name in options.optimizer
+            compare(each, reference, steps=options.steps, dtypes=dtypes, **hyperparameters)
+            for each in candidates
         ]
         show("\n\n".join(map(str, found)))
         if options.json:
             content = [each.as_json() for each in found]
             options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        if options.html:
+            text = verification_page(found, candidates, reference, options.steps)
+            options.html.write_text(text, encoding="utf-8")
         return int(not all(each.holds for each in found))
     except (UsageError, OSError) as error:
         print(f"descentlab: error: {error}", file=sys.stderr)
@@ -123,4 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the precisions, with commas between (default: float64,float32)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with pictures there"
+    )
     return parser

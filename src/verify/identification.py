@@ -60,8 +60,9 @@ class Identity:
     def __str__(self) -> str:
         """Return it as a sentence."""
         if self.precision:
+            equal = f"equal to {self.deviation:.0e}" if self.deviation else "equal bit for bit"
             how = ", which is rounding of float32" if self.precision == "float32" else ""
-            return f"it is {self.name}: equal to {self.deviation:.0e} over {self.steps} steps{how}"
+            return f"it is {self.name}: {equal} over {self.steps} steps{how}"
         return (
             f"it is none of the variants that are known: the nearest is {self.name}, from which it "
             f"differs from step {self.first} on, by up to {self.deviation:.2g} where its longest "

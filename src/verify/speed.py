@@ -110,7 +110,8 @@ def convergence(ours: Make, theirs: Make) -> Convergence | None:
     if len(known) < len(predicted):
         return None
     path, twice = _path(ours), _path(ours, 2.0)
-    if not np.allclose(twice, 2 * path, rtol=0, atol=_LINEAR * np.abs(path).max()):
+    finite = np.isfinite(path).all()
+    if not finite or not np.allclose(twice, 2 * path, rtol=0, atol=_LINEAR * np.abs(path).max()):
         return Convergence(max(known), None)
     found = [each for each in map(_observed, path.T) if each is not None]
     return Convergence(max(known), max(found) if len(found) == len(known) else None)
