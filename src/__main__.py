@@ -77,7 +77,7 @@ def _asking_to_stop() -> list[int]:
     """
     asking = [signal.SIGINT]
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        asking += [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if name in dir(signal)]
+        asking += [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     alone = (signal.default_int_handler, signal.SIG_DFL)
     return [number for number in asking if signal.getsignal(number) in alone]
 

@@ -12,8 +12,7 @@ from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png,
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
 from ..runs.files import write_whole
-from ..runs.folder import goes_on, run_to_write, show_image
-from ..runs.unwritten import warn_unwritten
+from ..runs.folder import goes_on, run_to_write, show_image, warn_unwritten
 from .instrument import Instrument
 
 _FIRST_LOSS = "on_before_backward"

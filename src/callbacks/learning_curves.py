@@ -15,8 +15,7 @@ from ..drawing.batch_losses import batch_loss_figure
 from ..drawing.curves import learning_curve_figure, save_figure
 from ..drawing.figure import Figure
 from ..internals.lightning import epoch_share
-from ..runs.folder import run_to_write, show_image
-from ..runs.unwritten import warn_unwritten
+from ..runs.folder import run_to_write, show_image, warn_unwritten
 from .batch_loss import BatchLoss
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument

@@ -14,9 +14,9 @@ import torch
 from .. import __version__
 from ..drawing.page import code, page, paragraph, picture, section, table
 from ..runs.files import write_whole
+from ..runs.folder import warn_unwritten
 from ..runs.paths import Run
 from ..runs.record import Record
-from ..runs.unwritten import warn_unwritten
 
 _SETS = {"train": "training loss", "val": "validation loss"}
 _FIRST = ("epoch_losses", "batch_losses", "fit", "trajectory")  # pictures; others follow

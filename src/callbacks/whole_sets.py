@@ -10,8 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ..drawing.curves import save_figure
 from ..drawing.figure import Figure
-from ..runs.folder import run_to_write, show_image
-from ..runs.unwritten import warn_unwritten
+from ..runs.folder import run_to_write, show_image, warn_unwritten
 from .fresh_metrics import is_new
 from .instrument import Instrument
 

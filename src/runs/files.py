@@ -31,7 +31,7 @@ def replacing(path: Path, mode: str = "w", newline: str | None = None) -> Iterat
             os.fsync(file.fileno())
         beside.replace(path)
     except Exception as error:
-        if failure := of_the_disk(error):
+        if failure := failure_of_the_disk(error):
             raise OSError(failure.errno, failure.strerror, str(path)) from error
         raise
     finally:
@@ -61,7 +61,7 @@ def save_atomically(content: Any, path: Path) -> None:
         torch.save(content, file)
 
 
-def of_the_disk(error: BaseException | None) -> OSError | None:
+def failure_of_the_disk(error: BaseException | None) -> OSError | None:
     """Return the failure of the disk that an error comes from; PyTorch makes another one of it."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__

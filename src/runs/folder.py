@@ -1,14 +1,18 @@
 """The run of a trainer: its folder, and what is written and shown there."""
 
+import os
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
+from ..errors import NotWritten
+from .files import failure_of_the_disk
 from .logger import RunLogger
 from .paths import Run as Run  # what a run is, beside what a trainer does with it
 
@@ -48,6 +52,21 @@ def show_image(trainer: Trainer, tag: str, image: NDArray[Any], step: int) -> No
     if writer is not None:
         writer.add_image(tag, image, step, dataformats="HWC")
         writer.flush()
+
+
+def warn_unwritten(what: str, error: Exception) -> None:
+    """Warn of a picture or a page that is not there: it is never worth a run.
+
+    Args:
+        what: it is, and that it is not there.
+        error: why; where that is the disk, the warning is `NotWritten`, and names the file.
+    """
+    failure = failure_of_the_disk(error)
+    if failure is not None and failure.strerror:  # of the system, not a library's own
+        place = f"{os.fsdecode(failure.filename)}: " if failure.filename else ""
+        rank_zero_warn(f"{place}{failure.strerror}", category=NotWritten)
+    else:
+        rank_zero_warn(f"{what}: {error}")
 
 
 def log_series(trainer: Trainer, tag: str, values: list[float], first_step: int) -> None:

@@ -20,9 +20,8 @@ from ..drawing.axes import START
 from ..drawing.curves import save_figure
 from ..errors import RunError
 from ..runs.files import replacing, write_whole
-from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard
+from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard, warn_unwritten
 from ..runs.terminal import show
-from ..runs.unwritten import warn_unwritten
 from .evaluation import table, write_rows
 from .figures import member_curves_figure
 from .heat_map import best_loss_figure

@@ -12,13 +12,11 @@ from .comparison import Outcome
 from .paths import paths
 from .verification import Verification, maker
 
-#: the findings that are of no problem, by their word
+#: the findings that are of no problem and say more than their word
 _OF = {
     "works": "hyperparameters that do something",
     "keeps": "checks that hold",
     "stable": "learning rate",
-    "error": "error",
-    "regret": "regret",
     "costs": "cost of a step",
 }
 
@@ -50,7 +48,7 @@ def _parts(found: Verification, candidate: Kind, reference: Kind, steps: int) ->
     yield paragraph(found.made_with)
     yield _picture(found, candidate, reference, steps)
     findings = sorted(found.findings, key=lambda each: not each[0].isupper())  # what is wrong first
-    rows = [(where or _OF.get(word, ""), what, word) for word, where, what in findings]
+    rows = [(where or _OF.get(word, word), what, word) for word, where, what in findings]
     yield table(["problem or check", "what came out", "verdict"], rows)
     yield folded("as text", str(found))
 

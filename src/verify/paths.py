@@ -1,5 +1,6 @@
 """The paths of two optimizers on one problem, beyond the step at which they part."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ def paths(ours: Make, theirs: Make, outcome: Outcome, steps: int) -> Paths:
     allowance = Allowance(reference)
     expected, allowed = [reference.flat()], [0.0]
     found = expected[:]
-    try:
+    with suppress(Exception):  # whatever goes wrong in a candidate, the table says it
         candidate = Stepper(ours, problem, dtype, steps)
         keys = candidate.keys & reference.keys
         for step, values in together(candidate, reference, keys, steps):
@@ -51,6 +52,4 @@ def paths(ours: Make, theirs: Make, outcome: Outcome, steps: int) -> Paths:
             allowed.append(max(allowance.after(step)))
             expected.append(values)
             found.append(candidate.flat())
-    except Exception:  # whatever goes wrong in a candidate, the table says it
-        pass
     return Paths(np.array(found), np.array(expected), np.array(allowed))
