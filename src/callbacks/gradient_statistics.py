@@ -2,6 +2,7 @@
 
 import csv
 import math
+import sys
 from collections.abc import Callable, Iterator
 from itertools import compress, groupby, repeat
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UsageError
-from ..internals.torch import copy_all
+from ..internals.torch import copy_all, may_go_unheard
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
 from ..runs.logged_before import damaged, read_table
@@ -79,8 +80,18 @@ class GradientStatistics(UpdateInstrument):
         self._names = {id(p): name for name, p in pl_module.named_parameters()}
         for place, optimizer in enumerate(trainer.optimizers):
             before, after = self._listeners(trainer, place)
-            self._handles.append(optimizer.register_step_pre_hook(before))
-            self._handles.append(optimizer.register_step_post_hook(after))
+            self._handles.append(optimizer.register_step_pre_hook(may_go_unheard(before)))
+            self._handles.append(optimizer.register_step_post_hook(may_go_unheard(after)))
+
+    def updates_unheard(self, trainer: Trainer) -> int:
+        """Return how many updates there are before the next that is measured."""
+        return -self._counts.get(0, 0) % self.every if self._handles else sys.maxsize
+
+    def on_updates(
+        self, trainer: Trainer, pl_module: LightningModule, losses: Tensor, batch: Any
+    ) -> None:
+        """Count updates that were made at once; their optimizer is the only one."""
+        self._counts[0] = self._counts.get(0, 0) + len(losses)
 
     def _open(self, path: Path, trainer: Trainer) -> None:
         """Write the heading, and the rows in the file that are of this run and of steps before."""

@@ -20,7 +20,9 @@ class Instrument(Callback):
     another hook of an update, has batches trained on one by one. `most_updates()` may say how many
     there may be before the next call. One that looks at some updates alone may say by
     `updates_unheard(trainer)`, in the same class as its hooks, how many come before the next that
-    it looks at: those are made at once, and it is not told of them.
+    it looks at: those are made at once, and it is told of them by `on_updates` alone, if it has
+    one. What it has registered as a hook of an optimizer's step, marked by `may_go_unheard`, is
+    not called for them.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

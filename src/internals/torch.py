@@ -14,6 +14,8 @@ For what no public interface gives:
 - the same lists, `Tensor._backward_hooks` and `_post_accumulate_grad_hooks` (`step_has_listeners`,
   `gradients_have_listeners`): where updates must not go past `step` and `backward`; without them a
   hook would go unheard;
+- the first lists again (`heard_by_none`): to leave out the hooks of who said that it looks at some
+  steps alone; without it all steps go one by one beside it;
 - `_opt_called` (`say_stepped`): whether an optimizer stepped, as its scheduler asks; without it a
   scheduler that begins where updates go past `step` warns;
 - `TorchDispatchMode` (`allocated_bytes`): what a member of a sweep takes;
@@ -27,7 +29,8 @@ For what no public interface gives:
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -46,13 +49,17 @@ __all__ = [
     "copy_all",
     "forget_gradients",
     "gradients_have_listeners",
+    "heard_by_none",
     "homes",
+    "may_go_unheard",
     "method_of",
     "profile_hook_step",
     "say_stepped",
     "step_has_listeners",
     "step_unheard",
 ]
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
 def step_has_listeners(optimizer: Optimizer) -> bool:
@@ -64,6 +71,31 @@ def step_has_listeners(optimizer: Optimizer) -> bool:
         or _global_optimizer_post_hooks
         or _profiler_enabled()
     )
+
+
+def may_go_unheard(hook: Hook) -> Hook:
+    """Mark a hook of an optimizer's step whose callback says which steps it need not hear."""
+    hook.may_go_unheard = True  # type: ignore[attr-defined]
+    return hook
+
+
+@contextmanager
+def heard_by_none(optimizer: Optimizer) -> Iterator[None]:
+    """Leave out, for some steps, the hooks that `may_go_unheard` has marked."""
+    tables: list[Any] = [
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+    ]
+    kept = [dict(table) for table in tables]
+    for table, hooks in zip(tables, kept, strict=True):
+        for key in [key for key, hook in hooks.items() if hasattr(hook, "may_go_unheard")]:
+            del table[key]
+    try:
+        yield
+    finally:
+        for table, hooks in zip(tables, kept, strict=True):
+            table.clear()
+            table.update(hooks)
 
 
 def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:

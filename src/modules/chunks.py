@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from ..datamodules import Batches
 from ..internals.lightning import same_draws
 from ..internals.many_updates import Turn
-from ..internals.torch import CompilationError, say_stepped, step_unheard
+from ..internals.torch import CompilationError, heard_by_none, say_stepped, step_unheard
 from ..optimizers import Rule
 from .chunkable import Chunkable
 from .compiled import BLOCK, CompiledUpdates
@@ -101,7 +101,8 @@ class ChunkDescent:
             if self.compiles:
                 self._compiled(turn, updates, losses, batches)
             if not turn.made:
-                self._uncompiled(turn, updates, losses, batches)
+                with heard_by_none(self.optimizer):
+                    self._uncompiled(turn, updates, losses, batches)
             say_stepped(self.optimizer)
             if not self.module.automatic_optimization:
                 self.module.step_schedulers()
@@ -117,7 +118,8 @@ class ChunkDescent:
         return [
             each
             for each in attached
-            if hasattr(each, "on_updates") and callable(each.on_train_batch_end)
+            if hasattr(each, "on_updates")
+            and (callable(each.on_train_batch_end) or hasattr(each, "updates_unheard"))
         ]
 
     def _uncompiled(

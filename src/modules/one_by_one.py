@@ -12,7 +12,12 @@ from torch.optim import Optimizer
 from ..datamodules import ResumableLoader
 from ..internals.lightning import STEP_HOOKS, TRANSFER_HOOKS, NoProfiler
 from ..internals.many_updates import goes_forward_alone, saves_within_epochs, training_loaders
-from ..internals.torch import gradients_have_listeners, method_of, step_has_listeners
+from ..internals.torch import (
+    gradients_have_listeners,
+    heard_by_none,
+    method_of,
+    step_has_listeners,
+)
 from ..optimizers import Rule
 from .chunkable import Chunkable
 from .closures import needs_closure
@@ -82,8 +87,9 @@ def _of_the_module(module: Chunkable, base: type) -> str | None:
         return f"{type(optimizer).__name__} is no rule as it is written, and none of torch.optim"
     if any(isinstance(group.get("lr"), Tensor) for group in optimizer.param_groups):
         return "a learning rate that is a tensor"
-    if step_has_listeners(optimizer):
-        return "a hook of the optimizer's step"
+    with heard_by_none(optimizer):
+        if step_has_listeners(optimizer):
+            return "a hook of the optimizer's step"
     if gradients_have_listeners(p for _, p in module.named_parameters()):
         return "a hook of a parameter's gradient"
     return None

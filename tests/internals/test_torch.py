@@ -9,6 +9,8 @@ from descentlab.internals.torch import (
     copy_all,
     forget_gradients,
     gradients_have_listeners,
+    heard_by_none,
+    may_go_unheard,
     method_of,
     step_has_listeners,
     step_unheard,
@@ -136,6 +138,22 @@ def test_a_step_unheard_is_the_step_unless_something_is_around_it():
     optimizer.step = lambda: calls.append(2)
     step_unheard(optimizer)()
     assert calls == [1, 2]
+
+
+def test_marked_hooks_of_a_step_are_left_out_for_a_while():
+    optimizer, calls = rule(), []
+    optimizer.register_step_pre_hook(may_go_unheard(lambda *_: calls.append("quiet")))
+    optimizer.register_step_post_hook(may_go_unheard(lambda *_: calls.append("after")))
+    with heard_by_none(optimizer):
+        assert not step_has_listeners(optimizer)
+        optimizer.step()
+    assert calls == []
+    optimizer.register_step_pre_hook(lambda *_: calls.append("always"))
+    with heard_by_none(optimizer):
+        assert step_has_listeners(optimizer)
+        optimizer.step()
+    optimizer.step()
+    assert calls == ["always", "quiet", "always", "after"]
 
 
 def test_all_are_copied():

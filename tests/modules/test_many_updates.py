@@ -12,7 +12,14 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.optim.lr_scheduler import ExponentialLR
 
-from descentlab.callbacks import AcceleratorTimer, BatchLoss, BestParameters
+from descentlab.callbacks import (
+    AcceleratorTimer,
+    BatchLoss,
+    BestParameters,
+    GradientAudit,
+    GradientStatistics,
+    Stability,
+)
 from descentlab.datamodules import Line, RegressionData, Steps
 from descentlab.internals.many_updates import Turn
 from descentlab.modules import LinearRegression, ToyObjective
@@ -127,6 +134,48 @@ def test_many_updates_are_the_same_run(tmp_path, turns, optimizer, manual, chunk
     assert len(one[0].losses) == many[2].global_step == 36
     assert same(one, many)
     assert sum(turns) == 35  # all but the first
+
+
+MEASURED = {
+    Stability: "curvature.csv",
+    GradientStatistics: "gradient_statistics.csv",
+    GradientAudit: "gradient_audit.csv",
+}
+
+
+@pytest.mark.parametrize("instrument", MEASURED)
+@pytest.mark.parametrize("optimizer", ["momentum", "torch-sgd"])  # which a scheduler has wrapped
+def test_what_measures_some_updates_leaves_the_others_to_a_turn(
+    tmp_path, turns, optimizer, instrument
+):
+    whole = line("auto", batch_size=16)  # 23 updates an epoch
+    bare = run(tmp_path / "bare", regression(False, optimizer), whole, epochs=1)
+    turns.clear()
+    tables, runs = [], []
+    for chunk in (1, "auto"):
+        data = line(chunk, batch_size=16)
+        folder = tmp_path / str(chunk)
+        module = regression(False, optimizer)
+        runs.append(run(folder, module, data, instrument(every=5), epochs=1))
+        tables.append((folder / MEASURED[instrument]).read_text())
+    assert all(equal(bare[0].losses, each[0].losses) for each in runs)
+    assert tables[0] == tables[1]
+    measured = {int(row.split(",")[0]) for row in tables[1].splitlines()[1:]}
+    assert measured == {0, 5, 10, 15, 20}
+    assert sum(turns) == 23 - 5
+
+
+def test_steps_that_were_made_at_once_are_counted_where_a_run_goes_on(tmp_path):
+    def measured(folder, epochs, ckpt=None):
+        data, statistics = line("auto", batch_size=16), GradientStatistics(5)
+        trainer = run(folder, regression(False), data, statistics, epochs=epochs, ckpt=ckpt)[2]
+        rows = (folder / "gradient_statistics.csv").read_text().splitlines()[1:]
+        return trainer, sorted({int(row.split(",")[0]) for row in rows})
+
+    trainer, steps = measured(tmp_path / "one", 1)
+    assert steps == [0, 5, 10, 15, 20]
+    trainer.save_checkpoint(tmp_path / "one.ckpt")  # after 23 steps
+    assert measured(tmp_path / "two", 2, tmp_path / "one.ckpt")[1] == [25, 30, 35, 40, 45]
 
 
 def test_another_rate_is_another_run(tmp_path):

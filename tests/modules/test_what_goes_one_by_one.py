@@ -150,13 +150,14 @@ TABLE = {
         {**one(ours.Progress), **flag("enable_progress_bar", True)},
         {"callbacks": lambda _: [ours.BatchLoss(), ours.LearningCurves()]},
     ],
-    "`Stability`, `GradientAudit`, between the updates that they look at": [
+    "`Stability`, `GradientAudit`, `GradientStatistics`, between the updates that they look at": [
         one(lambda: ours.Stability(every=4)),
+        one(lambda: ours.GradientStatistics(every=4)),
         one(lambda: ours.GradientAudit(every=7)),
         {"callbacks": lambda _: [ours.Stability(every=3), ours.GradientAudit(every=5)]},
     ],
-    "`GradientStatistics`, `Parity`; `Stability` and `GradientAudit` at every update": [
-        one(lambda: ours.GradientStatistics(every=100)),
+    "`Parity`; the other instruments at every update": [
+        one(lambda: ours.GradientStatistics(every=1)),
         one(lambda: ours.Parity(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), every=100)),
         one(lambda: ours.Stability(every=1)),
         one(lambda: ours.GradientAudit(every=1)),
@@ -206,7 +207,7 @@ MANY = {
     "manual optimization",
     "`loss` of your own",
     "`BatchLoss`, `AcceleratorTimer`, `Progress`, `BestParameters`, `LearningCurves`",
-    "`Stability`, `GradientAudit`, between the updates that they look at",
+    "`Stability`, `GradientAudit`, `GradientStatistics`, between the updates that they look at",
     "`ModelCheckpoint` at the end of epochs or of validations",
     "a scheduler that is stepped at the end of an epoch",
     "`limit_train_batches`, `val_check_interval`, `max_steps`, `check_val_every_n_epoch`, "
