@@ -51,8 +51,8 @@ class GradientAudit(UpdateInstrument):
     the last audit compared, and why forward mode was none of them, where it was not.
 
     Args:
-        every: how many updates there are from one audit to the next; one takes some 500 evaluations
-            of the loss, 1000 at most where something is wrong.
+        every: how many updates there are from one audit to the next; one takes some 200 evaluations
+            of the loss, 500 of one that is not smooth, 1000 at most where something is wrong.
         on_difference: "record" warns at the first wrong entry and trains on; "raise" ends the run.
 
     Attributes:

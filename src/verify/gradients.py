@@ -266,22 +266,21 @@ class _Probe:
         count, scale = int(among.sum()), float(self.at[among].abs().mean())
         epsilon = torch.finfo(torch.float64).eps
         h = shrunk * epsilon ** (1 / 3) * max(1.0, scale) / max(1, count) ** 0.5
-        ups, downs = (
-            [self._loss(side * h * part, direction) for part in (1, 1 / 2, 1 / 8)]
-            for side in (1, -1)
-        )
-        whole, half = ((ups[k] - downs[k]) / (2 * h / 2**k) for k in (0, 1))
-        bends = [ups[k] - 2 * self.value + downs[k] for k in range(3)]
-        sharp = abs(bends[1]) / (h / 2)
-        most = max(map(abs, (self.value, *ups, *downs)))
-        rough = 4 * (abs(whole - half) + abs(bends[2]) / h)
+        up, down = (self._loss(side * h / 2, direction) for side in (1, -1))
+        half = (up - down) / h
         backward = float(self.gradient @ direction)
-        blur = 64 * epsilon * most / h
-        plain = blur + 1e-5 * max(abs(backward), abs(half))
+        blur = 64 * epsilon * max(map(abs, (self.value, up, down))) / h
+        plain = allowed = blur + 1e-5 * max(abs(backward), abs(half))
+        if not abs(backward - half) <= plain:  # is it a kink, or curved, or rough?
+            sharp = abs(up - 2 * self.value + down) / (h / 2)
+            above, below = (self._loss(side * h, direction) for side in (1, -1))
+            near, nearer = (self._loss(side * h / 8, direction) for side in (1, -1))
+            curved = abs((above - below) / (2 * h) - half)
+            allowed += sharp + 4 * (curved + abs(near - 2 * self.value + nearer) / h)
         closed = None if self.closed is None else float(self.closed @ direction)
         exact = blur + 1e-7 * float(self.gradient.abs() @ direction.abs()) + 1e-12 * count
         forward = self._forward(direction)
-        return Slope(backward, half, plain + sharp + rough, plain, forward, closed, exact)
+        return Slope(backward, half, allowed, plain, forward, closed, exact)
 
     def confirms(self, entry: int) -> bool:
         """Return whether an entry is wrong by other step sizes, too."""

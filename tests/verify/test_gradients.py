@@ -179,3 +179,16 @@ def test_forward_mode_that_is_not_that_of_the_loss_is_left_out():
     )
     found = audit(lambda: Cube.apply(theta, 1.0, torch.nan).sum(), {"theta": theta})
     assert (found.verdict, found.no_forward) == ("right", "it gives nan")
+
+
+@pytest.mark.parametrize(("each", "evaluations"), [(torch.square, 3), (torch.relu, 7)])
+def test_a_smooth_loss_is_evaluated_less_often_than_one_with_kinks(each, evaluations):
+    theta = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    calls = []
+
+    def loss():
+        calls.append(1)
+        return each(theta).sum()
+
+    audit(loss, {"theta": theta})
+    assert len(calls) == 3 + 3 * evaluations  # at the start, and of each entry
