@@ -31,14 +31,15 @@ class Forked:
     Args:
         words: the words after `descentlab`.
         folder: where it is called.
+        profile: what `sys.setprofile` is given there.
         environment: what else is in its environment.
     """
 
-    def __init__(self, words, folder, **environment):
+    def __init__(self, words, folder, profile=None, **environment):
         texts = Path(tempfile.mkdtemp())
         self._out, self._err = texts / "out", texts / "err"
         process = _SERVER.Process(
-            target=_run, args=(words, folder, environment, self._out, self._err)
+            target=_run, args=(words, folder, profile, environment, self._out, self._err)
         )
         with unmeasured():
             process.start()
@@ -98,11 +99,12 @@ def unmeasured():
     return mock.patch.dict(os.environ, rest, clear=True)
 
 
-def _run(words, folder, environment, out, err):
+def _run(words, folder, profile, environment, out, err):
     from soaks.warm import become
 
     become(words, folder, out, err)
     os.environ.update(environment)
     tempfile.tempdir = None  # TMPDIR is looked at anew
     sys.path.insert(0, str(folder))  # as `python -m` does
+    sys.setprofile(profile)
     sys.exit(main())  # of `sys.argv`, which `become` has set

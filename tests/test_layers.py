@@ -18,7 +18,7 @@ FLOORS = (
     ("datamodules", "demonstrations", "verify", "comparison"),
     ("optimizers", "objectives", "drawing", "runs"),
     ("internals",),
-    ("errors",),
+    ("errors", "signals"),
     ("__init__",),
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -113,7 +113,7 @@ class Comparison:
             paragraph(f"Made by descentlab {__version__}."),
         ]
         path = folder / "compare.html"
-        path.write_text(page(f"Comparison of {', '.join(self.names)}", parts), encoding="utf-8")
+        write_whole(path, page(f"Comparison of {', '.join(self.names)}", parts))
         return path
 
 

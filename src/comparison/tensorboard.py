@@ -3,12 +3,13 @@
 import csv
 import math
 import re
-import signal
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 from tensorboard import default, program
 from tensorboard.util import tb_logging
@@ -16,6 +17,7 @@ from tensorboard.util import tb_logging
 from ..errors import ShortParser, UsageError
 from ..runs.names import LOGS, folder_of, is_run, runs_below
 from ..runs.record import Record
+from ..signals import ended_by_signals
 
 #: runs that TensorBoard shows at first; of more it shows none until they are chosen
 MOST_SHOWN = 40
@@ -33,7 +35,7 @@ def main(words: Sequence[str]) -> int:
         words: after `descentlab tensorboard`.
 
     Returns:
-        130 after Ctrl-C, 143 after SIGTERM; 2 for wrong use.
+        2 for wrong use: what ends it rightly is a signal.
     """
     parser = ShortParser(
         prog="descentlab tensorboard",
@@ -50,9 +52,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, default=6006, help="(default: 6006; 0: a free one)")
     try:
         options = parser.parse_args(words)
-        with TemporaryDirectory() as folder:
-            shown = Shown(options.runs, Path(folder))
-            return _serve(shown, options.port)
+        with TemporaryDirectory() as folder, ended_by_signals(_removing(folder)):
+            _serve(Shown(options.runs, Path(folder)), options.port)
     except (UsageError, OSError) as error:
         print(f"descentlab: error: {error}", file=sys.stderr)
         return 2
@@ -159,11 +160,16 @@ def _link(files: Sequence[Path], place: Path) -> None:
             (place / name).symlink_to(file.absolute())
 
 
-def _serve(shown: Shown, port: int) -> int:
-    """Show a folder until a signal comes, and return the status that tells which."""
-    got: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: got.append(number))
+def _removing(folder: str) -> Callable[[str], str]:
+    def last(word: str) -> str:
+        shutil.rmtree(folder, ignore_errors=True)
+        return f"{word}: TensorBoard has ended"
+
+    return last
+
+
+def _serve(shown: Shown, port: int) -> NoReturn:
+    """Show a folder until a signal ends the process."""
     tb_logging.get_logger().setLevel("ERROR")
     server = program.TensorBoard(default.get_plugins())
     try:
@@ -178,10 +184,6 @@ def _serve(shown: Shown, port: int) -> int:
     except program.TensorBoardServerException as error:
         raise UsageError(f"--port {port}: {error}: give another, or 0 for a free one") from error
     print(f"{shown.renew()} runs on {url} (Ctrl-C ends it)", flush=True)
-    renewed = time.monotonic()
-    while not got:
-        time.sleep(0.1)
-        if time.monotonic() >= renewed + EVERY:
-            shown.renew()
-            renewed = time.monotonic()
-    return 128 + got[0]
+    while True:
+        time.sleep(EVERY)
+        shown.renew()

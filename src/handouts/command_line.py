@@ -1,22 +1,18 @@
 """The command `reproduce`: which entries, where to, how it ended, and what stops it."""
 
 import argparse
-import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import torch
 from tqdm import tqdm
 
 from ..errors import ShortParser, UsageError
+from ..signals import ended_by_signals
 from .course import load, select
 from .entry import Entry, Handout, Result
 from .report import listing, table, write_report
@@ -71,7 +67,10 @@ def _reproduce(entries: Sequence[Entry], folder: Path, command: str) -> int:
         shutil.rmtree(scratch, ignore_errors=True)
         stopped = f"{word} after {len(results)} of {len(entries)} entries"
         rows = [*results, *(Result(each, ran=False) for each in entries[len(results) :])]
-        return f"{stopped}: the report so far is {write_report(rows, folder, command, stopped)}"
+        try:
+            return f"{stopped}: the report so far is {write_report(rows, folder, command, stopped)}"
+        except OSError as error:
+            return f"{stopped}, and the report could not be written: {error}"
 
     with (
         tempfile.TemporaryDirectory(prefix="descentlab-") as scratch,
@@ -87,42 +86,6 @@ def _reproduce(entries: Sequence[Entry], folder: Path, command: str) -> int:
     print(table(results))
     print(f"in {time.perf_counter() - start:.0f} s; the report: {page}")
     return int(any(result.status == "fail" for result in results))
-
-
-@contextmanager
-def ended_by_signals(last: Callable[[str], str]) -> Iterator[None]:
-    """End the process at Ctrl-C (130), and at SIGTERM or a closed terminal (143), inside.
-
-    Not by an exception: it may strike between two lines of a library that belong together, which
-    then waits for ever. What is asked for a second time ends the process where it is.
-
-    Args:
-        last: given "interrupted" or "terminated", does what is left to do, and says what it did.
-    """
-
-    def end(number: int, frame: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-        interrupted = number == signal.SIGINT
-        word = "interrupted" if interrupted else "terminated"
-        try:
-            word = last(word)
-        except OSError as error:
-            word += f", and the report could not be written: {error}"
-        os.write(2, f"\ndescentlab: error: {word}\n".encode())
-        os._exit(128 + (signal.SIGINT if interrupted else signal.SIGTERM))
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # no other may set handlers
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-                before[number] = signal.signal(number, end)  # ignored under nohup, it stays so
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _parser(command: str, with_file: bool) -> argparse.ArgumentParser:

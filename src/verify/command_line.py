@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import ShortParser, UsageError
+from ..runs.files import write_whole
 from ..runs.terminal import show
 from .page import verification_page
 from .verification import compare
@@ -45,10 +46,10 @@ def main(words: Sequence[str]) -> int:
         show("\n\n".join(map(str, found)))
         if options.json:
             content = [each.as_json() for each in found]
-            options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            write_whole(options.json, json.dumps(content, indent=1) + "\n")
         if options.html:
-            text = verification_page(found, candidates, reference, options.steps)
-            options.html.write_text(text, encoding="utf-8")
+            page = verification_page(found, candidates, reference, options.steps)
+            write_whole(options.html, page)
         return int(not all(each.holds for each in found))
     except (UsageError, OSError) as error:
         print(f"descentlab: error: {error}", file=sys.stderr)

@@ -330,7 +330,7 @@ def noting(number, handler):
 
 signal.signal = noting
 from descentlab.__main__ import main
-sys.argv = ["descentlab", "fit", "--config", "nowhere"]
+sys.argv[0] = "descentlab"
 print(main())
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     found = handlers[number]
@@ -338,14 +338,18 @@ for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
 """
 
 
-def test_there_is_no_moment_at_which_a_signal_has_no_sentence():
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [("fit --config nowhere", True), ("reproduce nowhere.py", False), ("runs nowhere", False)],
+)
+def test_there_is_no_moment_at_which_a_signal_has_no_sentence(words, more):
     ended = subprocess.run(
-        [sys.executable, "-c", LISTENING, sys.executable, "-c", NOTING],
+        [sys.executable, "-c", LISTENING, sys.executable, "-c", NOTING, *words.split()],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.stdout.split() == ["2", *("True", "False") * 3], ended.stderr
+    assert ended.stdout.split() == ["2", *(str(more), "False") * 3], ended.stderr
 
 
 @pytest.mark.usefixtures("listening")
