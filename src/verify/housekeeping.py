@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from ..internals.lightning import same_draws
-from .comparison import Make, take_step
+from .stepping import Make, take_step
 
 Check = Callable[[Make], str]
 

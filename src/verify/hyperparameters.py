@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..internals.lightning import same_draws
-from .comparison import Stepper
 from .problems import Problem
+from .stepping import Stepper
 
 #: what says how a step is computed and not which it is, and words of what says what is printed
 _MANNER = {"foreach", "fused", "capturable", "differentiable", "log_every"}

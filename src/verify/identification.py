@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .comparison import Make
 from .series import Series
+from .stepping import Make
 from .trace import Trace, record
 from .variants import DECAYS, MOST_DEPARTURES, Variant, variants
 

@@ -9,7 +9,7 @@ from torch.utils.benchmark import Timer
 
 from ..errors import RunError
 from ..optimizers.stability import Settling, largest_stable_rate, predicted_rate
-from .comparison import Make
+from .stepping import Make
 
 _CURVATURES = (1.0, 0.3, 0.01)
 _PRECISION = 2e-4  # of the observed rate, relative to it

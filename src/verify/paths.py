@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .comparison import Allowance, Make, Outcome, Stepper, together
+from .comparison import Outcome
 from .problems import problems
+from .rounding import Allowance
+from .stepping import Make, Stepper, together
 
 Values = NDArray[np.floating[Any]]
 
@@ -41,15 +43,18 @@ def paths(ours: Make, theirs: Make, outcome: Outcome, steps: int) -> Paths:
     problem = next(each for each in problems() if each.name == outcome.problem)
     dtype = getattr(torch, outcome.dtype)
     reference = Stepper(theirs, problem, dtype, steps)
-    allowance = Allowance(reference)
     expected, allowed = [reference.flat()], [0.0]
     found = expected[:]
     with suppress(Exception):  # whatever goes wrong in a candidate, the table says it
         candidate = Stepper(ours, problem, dtype, steps)
         keys = candidate.keys & reference.keys
+        allowance = Allowance(reference, keys)
         for step, values in together(candidate, reference, keys, steps):
             allowance.take(values)
-            allowed.append(max(allowance.after(step)))
             expected.append(values)
             found.append(candidate.flat())
+            most = max(allowance.after(step))
+            if np.abs(found[-1] - values).max() > most:
+                most = max(allowance.measured(step))
+            allowed.append(most)
     return Paths(np.array(found), np.array(expected), np.array(allowed))

@@ -223,11 +223,12 @@ class Series:
     def _adagrad(self, variant: Variant) -> Array:
         gradient, eps = self._gradient(variant), self.trace.values["eps"]
         one = np.ones_like(eps)
+        initial = 0.0 if variant["first"] else self.trace.values["initial"]
         square = self._once(
-            self._key("all squares", variant),
-            lambda: np.cumsum(gradient**2, axis=0) + self.trace.values["initial"],
+            self._key("all squares", variant, "first"),
+            lambda: np.cumsum(gradient**2, axis=0) + initial,
         )
-        before = np.arange(len(eps))[:, None]
+        before = 0.0 if variant["rate"] else np.arange(len(eps))[:, None]
         rate = self.value("lr", variant) / (1 + before * self.trace.values["lr_decay"])
         return rate * gradient / root(square, one, eps, variant["eps"])
 

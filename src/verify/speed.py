@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.optim import Optimizer
 
 from ..optimizers.stability import LINEAR, common_settings
-from .comparison import Make, take_step
+from .stepping import Make, take_step
 
 Array = NDArray[np.float64]
 

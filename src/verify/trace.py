@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .comparison import Make, Stepper
 from .problems import Problem
+from .stepping import Make, Stepper
 
 #: the names under which groups keep a hyperparameter; with a number, an entry of two or more
 _NAMES: Mapping[str, tuple[tuple[str, int | None], ...]] = {

@@ -132,6 +132,8 @@ ROOTS: Mapping[str, Mapping[str, Axis]] = {
         "decay": _DECAY,
         "values": _VALUES,
         "sign": _SIGN,
+        "rate": Axis(("",), ("lr without its decay",)),
+        "first": Axis(("",), ("the first sum of squares zero",)),
         "eps": Axis(_EPS.usual, (_EPS.others[0], *_EPS.others[3:])),
     },
     "Lion": {

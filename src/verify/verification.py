@@ -9,13 +9,14 @@ import torch
 from torch.optim import Optimizer
 
 from ..errors import UsageError
-from .comparison import Make, Outcome, run
+from .comparison import Outcome, run
 from .housekeeping import faults
 from .hyperparameters import idle
 from .identification import Identity, identify
 from .limits import Cost, StableRate, cost, stable_rate
 from .problems import problems
 from .speed import Convergence, Regret, convergence, regret
+from .stepping import Make
 
 T = TypeVar("T")
 

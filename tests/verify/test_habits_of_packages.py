@@ -7,10 +7,10 @@ import faulty
 import torch
 from torch import optim
 
-from descentlab.verify.comparison import Stepper
 from descentlab.verify.housekeeping import CHECKS, faults
 from descentlab.verify.hyperparameters import idle
 from descentlab.verify.problems import Problem
+from descentlab.verify.stepping import Stepper
 
 
 class EndsTheProcess(faulty.SGDByHand):
