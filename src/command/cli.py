@@ -39,7 +39,7 @@ from .exception_messages import (
 )
 from .first_page import add_help
 from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
-from .instruments import INSTRUMENTS, OF_ONE_DESCENT, ON_REQUEST, first_line
+from .instruments import DRAWING, INSTRUMENTS, OF_ONE_DESCENT, add_instruments
 from .loggers import mistake_in_logger, put_ours_first, with_folders
 from .odd_values import refuse_odd_values
 from .parser import Parser, class_defaults, without_enums
@@ -130,11 +130,7 @@ class DescentCLI(LightningCLI):
             parser.add_argument("--run", type=str | None, default=None, help=RUN_HELP)
             parser.add_argument("--epoch", type=int | None, default=None, help=EPOCH_HELP)
             return parser
-        for name, kind in INSTRUMENTS.items():
-            path = {"class_path": f"{kind.__module__}.{kind.__name__}"}
-            default = None if name in ON_REQUEST else path
-            about = f"{first_line(kind)} (null for none)."
-            parser.add_argument(f"--{name}", type=kind | None, default=default, help=about)
+        add_instruments(parser)
         parser.add_argument("--resume", type=str | None, default=None, help=RESUME_HELP)
         parser.add_argument("--test_after_fit", type=bool, default=False, help=TEST_HELP)
         return parser
@@ -216,9 +212,10 @@ class DescentCLI(LightningCLI):
     def _instruments(self) -> list[Callback]:
         """Return the instruments of a fit; of a sweep those that look at all its members."""
         sweeping = isinstance(self.model, sweeps.Sweep)
-        names = [name for name in INSTRUMENTS if not (sweeping and name in OF_ONE_DESCENT)]
-        made = [self._get(self.config_init, name) for name in names]
-        made += [sweeps.SweepResults()] if sweeping else []
+        draws = self._get(self.config_init, "figures") == "all"
+        left = {*(OF_ONE_DESCENT if sweeping else ()), *(() if draws else DRAWING)}
+        made = [self._get(self.config_init, name) for name in INSTRUMENTS if name not in left]
+        made += [sweeps.SweepResults(draws)] if sweeping else []
         return [instrument for instrument in made if instrument is not None]
 
     def _evaluation(

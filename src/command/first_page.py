@@ -28,7 +28,7 @@ _FIT = {
         *("--trainer.callbacks", "--seed_everything"),
     ),
     "what is kept, and how a run goes on": (
-        *("--trainer.logger.save_dir", "--learning_curves", "--graph_export", "--trajectory"),
+        *("--trainer.logger.save_dir", "--figures", "--graph_export", "--trajectory"),
         *("--resume", "--test_after_fit"),
     ),
     "to look closer": ("--print_config", "--model.help", "--data.help", "--help_all"),

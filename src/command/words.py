@@ -22,7 +22,7 @@ COMMANDS = ("fit", *EVALUATIONS)
 TRAINER_KEYS = ("accelerator", "devices", "precision")
 
 #: keys of a config that are for a fit alone
-FOR_FIT = (*INSTRUMENTS, "test_after_fit")
+FOR_FIT = (*INSTRUMENTS, "figures", "test_after_fit")
 #: what an evaluation of a run does not make: keys of a config, and of a descentlab module in it
 FIT_KEYS = (*FOR_FIT, "ckpt_path", "resume", "run", "weights_only")
 DESCENT_KEYS = ("optimizer", "lr_scheduler")

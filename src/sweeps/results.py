@@ -40,14 +40,17 @@ class SweepResults(Instrument):
     each swept value, `figures/sweep_best` the best loss over two swept values, and
     `members/NUMBER.hparams` each member's row of HParams, for `descentlab tensorboard RUN`.
 
+    Args:
+        draws: whether there are figures.
+
     Attributes:
         silent: whether nothing is printed.
     """
 
     silent = False
 
-    def __init__(self) -> None:
-        self._start = 0.0
+    def __init__(self, draws: bool = True) -> None:
+        self._draws, self._start = draws, 0.0
         self._run: Run | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -101,7 +104,8 @@ class SweepResults(Instrument):
         report = self._summary(trainer, sweep, rows)
         write_whole(run.summary, json.dumps(report, indent=2) + "\n")
         try:
-            self._draw(trainer, sweep, groups, rows, run)
+            if self._draws:
+                self._draw(trainer, sweep, groups, rows, run)
         except Exception as error:  # a picture is never worth a run
             warn_unwritten("The figures of the sweep were not drawn", error)
         write_report(run)

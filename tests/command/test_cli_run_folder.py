@@ -64,6 +64,23 @@ def test_without_an_instrument_its_files_are_missing_and_the_rest_is_there(
     assert ("least validation loss" in outcome.out) == (instrument != "summary")
 
 
+def test_figures_none_leaves_out_all_that_is_drawn(command, here):
+    assert command(*YOUR_DATA, "--figures", "none").status == 0
+    drawn = OF["learning_curves"] | OF["fit_picture"] | OF["graph_export"]
+    assert files(here / RUN) == FILES - drawn
+
+
+def test_figures_none_leaves_out_those_of_a_sweep(command, here):
+    sweep = ("fit", "--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "2")
+    assert command(*sweep, "--figures", "none").status == 0
+    run = here / "logs/linear_regression/lr_sweep/version_0"
+    assert not list(run.rglob("*.png"))
+    assert (run / "sweep.csv").is_file()
+    assert command("fit", "--resume", run, "--trainer.max_epochs", "3").status == 0
+    assert not list(run.rglob("*.png"))  # it is kept in the run's config
+    assert command("test", "--run", run).status == 0
+
+
 def test_without_any_instrument_nothing_is_measured(command, here):
     assert command(*YOUR_DATA, *(w for name in OF for w in (f"--{name}", "null"))).status == 0
     assert files(here / RUN) == {"config.yaml", "metrics.csv", "split.pt", "events"}

@@ -24,7 +24,7 @@ VALUES = {
     "--trainer.callbacks": "lightning.pytorch.callbacks.LearningRateMonitor",
     "--seed_everything": 7,
     "--trainer.logger.save_dir": "elsewhere",
-    "--learning_curves": None,
+    "--figures": "none",
     "--graph_export": None,
     "--trajectory": "descentlab.callbacks.Trajectory",
     "--test_after_fit": True,
