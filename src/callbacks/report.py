@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ import torch
 
 from .. import __version__
 from ..drawing.page import code, page, paragraph, picture, section, table
-from ..runs.files import write_whole
+from ..errors import RunError
+from ..runs.files import failure_of_the_disk, write_whole
 from ..runs.folder import warn_unwritten
 from ..runs.paths import Run
 from ..runs.record import Record
@@ -47,9 +49,20 @@ def write_report(run: Run) -> None:
 
 
 def renew_report(run: Run) -> None:
-    """Write the page anew, with what a test found, if the run has one."""
-    if run.report.is_file():
-        write_report(run)
+    """Write the page anew, with what a test found, if the run has one.
+
+    Raises:
+        RunError: if it cannot be written, or a file that it is made from is damaged.
+    """
+    if not os.path.lexists(run.report):
+        return
+    try:
+        write_whole(run.report, report(run.folder))
+    except Exception as error:
+        disk = failure_of_the_disk(error)
+        why = f"{disk.filename}: {disk.strerror}" if disk and disk.filename else str(error)
+        rest = f"the results are kept, and {run.report} is as it was"
+        raise RunError(f"{why}: {rest}: mend that, and do it again") from error
 
 
 def report(folder: Path) -> str:

@@ -19,11 +19,9 @@ from ..datamodules import ResumableData
 from ..errors import RunError, UsageError
 from ..runs.evaluation import EVALUATIONS, Evaluation, plain_trainer
 from ..runs.folder import Run, run_to_write
-from ..runs.logger import RunLogger
 from ..runs.reading import loading, read_checkpoint
 from ..runs.terminal import show
 from ..sweeps import MemberEvaluation
-from ..sweeps.members import LARGEST_SEED
 from .commands import ABOUT, DESCRIPTION
 from .completion import add_commands
 from .configs import DEFAULTS, experiment
@@ -38,10 +36,10 @@ from .exception_messages import (
     mistake_in_use,
 )
 from .first_page import add_help
-from .going_on import SaveConfig, go_on_in, naming_config_of_run, where
+from .going_on import SaveConfig, discard, go_on_in, naming_config_of_run, run_loggers, where
 from .instruments import DRAWING, INSTRUMENTS, OF_ONE_DESCENT, add_instruments
 from .loggers import mistake_in_logger, put_ours_first, with_folders
-from .odd_values import refuse_odd_values
+from .odd_values import refuse_odd_environment, refuse_odd_seed, refuse_odd_values
 from .parser import Parser, class_defaults, without_enums
 from .parser_messages import class_choices
 from .several_processes import has_lost_another, join
@@ -82,14 +80,9 @@ class DescentCLI(LightningCLI):
             add_commands(self.parser)
 
     def _set_seed(self) -> None:
-        """Seed all that is drawn.
-
-        Raises:
-            UsageError: if the seed is none.
-        """
-        seed = self._get(self.config, "seed_everything")
-        if type(seed) is int and not 0 <= seed <= LARGEST_SEED:
-            raise UsageError(f"--seed_everything {seed} is no seed: give 0 to {LARGEST_SEED}")
+        """Seed all that is drawn."""
+        refuse_odd_environment()
+        refuse_odd_seed(self._get(self.config, "seed_everything"))
         super()._set_seed()
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -261,7 +254,7 @@ class DescentCLI(LightningCLI):
         path = self._checkpoint
         if path is not None:  # a relative one that begins with "http" is an address to Lightning
             kwargs.update(ckpt_path=os.path.abspath(path), weights_only=True)
-        self._stop.places = self._finished
+        self._stop.places, self._stop.abandon = self._finished, self._abandon_folder
         try:
             join(self.trainer)
             with loading(path), naming_what_is_not_written(self._finished):
@@ -279,10 +272,11 @@ class DescentCLI(LightningCLI):
             for note in notes:
                 error.add_note(note)
             if not isinstance(error, Exception):  # a signal
+                discard(run_loggers(self.trainer) if not self._training_began else ())
                 raise
             mistake = str(error) if isinstance(error, UsageError) else self._mistake(error)
             if not self._training_began or (mistake and not self._has_checkpoint):
-                self._discard_folder()
+                discard(run_loggers(self.trainer))
             if self.trainer.world_size > 1 and has_lost_another(error):
                 places = "; what was finished before is in " * bool(notes) + "; ".join(notes)
                 raise RunError(f"another process of the run has ended{places}") from error
@@ -297,7 +291,7 @@ class DescentCLI(LightningCLI):
             return []
         if trainer.world_size == 1:
             return where(Run.of(trainer)) if trainer.loggers else []
-        ours = [one for one in trainer.loggers if isinstance(one, RunLogger)]
+        ours = run_loggers(trainer)
         return where(Run(Path(ours[0].log_dir))) if ours and trainer.is_global_zero else []
 
     def _mistake(self, error: Exception) -> str | None:
@@ -308,14 +302,13 @@ class DescentCLI(LightningCLI):
 
     @property
     def _has_checkpoint(self) -> bool:
-        ours = [one for one in self.trainer.loggers if isinstance(one, RunLogger)]
+        ours = run_loggers(self.trainer)
         return not ours or any(Path(ours[0].log_dir).rglob("*.ckpt"))
 
-    def _discard_folder(self) -> None:
-        """Remove the folder of a run that never came as far as its first checkpoint."""
-        for logger in self.trainer.loggers:
-            if isinstance(logger, RunLogger):
-                logger.discard()
+    def _abandon_folder(self) -> None:
+        """Remove that of a run that never began, where the process ends: nothing is closed."""
+        for logger in [] if self._training_began else run_loggers(self.trainer):
+            logger.abandon()
 
     @property
     def _training_began(self) -> bool:

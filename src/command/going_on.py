@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -68,11 +68,10 @@ def go_on_in(run: Run, trainer: Trainer, as_before: bool) -> None:
     for callback in attached:
         if isinstance(callback, SaveConfig):
             callback.ended_early = as_before and saved.get("ended_early", False)
-    for logger in trainer.loggers:
-        if isinstance(logger, RunLogger):
-            logger.go_on(run.folder, before)
-            if logger.left_open or (sums_up and not run.summary.is_file()):
-                end_in_any_case(trainer)
+    for logger in run_loggers(trainer):
+        logger.go_on(run.folder, before)
+        if logger.left_open or (sums_up and not run.summary.is_file()):
+            end_in_any_case(trainer)
 
 
 @contextmanager
@@ -93,6 +92,17 @@ def naming_config_of_run(words: Sequence[str], configs: Sequence[Path]) -> Itera
         if not of_run or not configs or str(configs[0]) in str(error):
             raise
         raise UsageError(f"{error}; the settings of the run are in {configs[0]}") from error
+
+
+def run_loggers(trainer: Trainer) -> list[RunLogger]:
+    """Return those of a trainer's loggers that keep a run's folder."""
+    return [one for one in trainer.loggers if isinstance(one, RunLogger)]
+
+
+def discard(loggers: Iterable[RunLogger]) -> None:
+    """Remove the folder of a run that never came as far as its first checkpoint."""
+    for logger in loggers:
+        logger.discard()
 
 
 def where(run: Run) -> list[str]:
@@ -159,9 +169,8 @@ class SaveConfig(SaveConfigCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that training begins; keep the earlier configuration of a run that goes on."""
         self.training_began = True
-        for logger in trainer.loggers:
-            if isinstance(logger, RunLogger):
-                logger.join()
+        for logger in run_loggers(trainer):
+            logger.join()
         if goes_on(trainer) and not self.already_saved:
             config = self._place = Run.of(trainer).config
             if trainer.is_global_zero:

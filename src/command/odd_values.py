@@ -10,6 +10,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from ..errors import UsageError
+from ..sweeps.members import LARGEST_SEED
 
 #: processes that one machine may start: of each core, and on a machine of few cores
 MOST_BY_CORE, MOST_AT_LEAST = 4, 8
@@ -31,6 +32,8 @@ def _most_processes() -> int:
     return max(MOST_AT_LEAST, MOST_BY_CORE * (os.cpu_count() or 1))
 
 
+#: begin the names of variables by which Lightning and jsonargparse set a trainer elsewhere
+NOT_READ = ("PL_TRAINER_", "PL_FIT__", "PL_VALIDATE__", "PL_TEST__", "PL_PREDICT__")
 #: which values are refused, and what to give in their place
 Rule = tuple[Callable[[Any], bool], Callable[[], str]]
 OF_ANY_KEY: Rule = (
@@ -82,6 +85,41 @@ def refuse_odd_values(value: Any, key: str = "") -> None:
         for is_odd, instead in filter(None, (RULES.get(key), OF_ANY_KEY)):
             if is_odd(value):
                 raise UsageError(f"{_flag(key)} {value}: {instead()}")
+
+
+def refuse_odd_environment() -> None:
+    """Refuse what variables of the environment say that is not understood, or would not be done.
+
+    Raises:
+        UsageError: naming the variable.
+    """
+    for name, value in os.environ.items():
+        if name.startswith(NOT_READ):
+            raise UsageError(f"{name}={value} is not read: give a flag or a config, and unset it")
+    if (plain := os.environ.get("DESCENTLAB_PLAIN", "")) not in ("", "0", "1"):
+        raise UsageError(f"DESCENTLAB_PLAIN={plain}: give 1 for the plain way, slower, or 0")
+
+
+def refuse_odd_seed(seed: Any) -> None:
+    """Refuse what is no seed; where none is drawn with, forget that of the environment.
+
+    Args:
+        seed: as configured; true and null take Lightning's `PL_GLOBAL_SEED`.
+
+    Raises:
+        UsageError: naming where it was given.
+    """
+    if seed is False:
+        os.environ.pop("PL_GLOBAL_SEED", None)
+        return
+    own = type(seed) is int
+    name, given = ("--seed_everything ", str(seed)) if own else ("PL_GLOBAL_SEED=", _seed_around())
+    if not (given.isdecimal() and int(given) <= LARGEST_SEED):
+        raise UsageError(f"{name}{given} is no seed: give 0 to {LARGEST_SEED}")
+
+
+def _seed_around() -> str:
+    return os.environ.get("PL_GLOBAL_SEED", "0")
 
 
 def _flag(*names: str) -> str:

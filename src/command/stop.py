@@ -34,6 +34,7 @@ class Stop:
         evaluating: whether nothing is trained, and there is nothing to write first: Lightning
             listens to SIGTERM in an evaluation too.
         places: says where what is finished is, and how it goes on.
+        abandon: takes away what was made for a run that never began.
     """
 
     def __init__(self, ends_process: bool = False) -> None:
@@ -43,6 +44,7 @@ class Stop:
         self.interrupted = False
         self.evaluating = False
         self.places: Callable[[], list[str]] = list
+        self.abandon: Callable[[], object] = list
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -128,12 +130,21 @@ class Stop:
 
     def _leave(self) -> None:
         """End the process; `sys.stderr` may be in the middle of a line, and is left alone."""
+        status = self._status()
         try:
-            text, status = self._sentence(self.places()), self._status()
-            if speaks() and os.getpid() == self._process:  # not one that a loader has forked
-                os.write(2, f"\ndescentlab: error: {text}\n".encode())
+            if os.getpid() == self._process:  # not one that a loader has forked
+                self._last_words()
         finally:
             os._exit(status)
+
+    def _last_words(self) -> None:
+        self.abandon()
+        try:
+            text = self._sentence(self.places())
+        except OSError:  # the working folder is gone
+            text = self._sentence([])
+        if speaks():
+            os.write(2, f"\ndescentlab: error: {text}\n".encode())
 
     def report(self, error: BaseException) -> int:
         """Say that the run was stopped, and return the exit status.

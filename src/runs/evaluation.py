@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import RunError, UsageError
 from .files import replacing, write_whole
 from .folder import Run, parameter_values
 from .parameter_history import KEPT_ELSEWHERE, read_history
@@ -75,6 +76,7 @@ class Evaluation:
 
         Raises:
             UsageError: if the run holds no such parameters.
+            RunError: if what was measured cannot be written.
         """
         hold_to_rows_of(run, self.data)
         found = {name: run.checkpoints / f"{name}.ckpt" for name in ("last", "best")}
@@ -97,13 +99,8 @@ class Evaluation:
                     f"{history} does not fit the configured model: {KEPT_ELSEWHERE}"
                 ) from error
             columns[f"epoch {epoch}"] = {"epoch": epoch, **self._loop(None)}
-        try:
+        with keeping_results(run):
             return self._report(columns, run.folder)
-        except OSError as error:
-            raise UsageError(
-                f"--run {run.folder}: the results cannot be written there ({error.strerror}): make "
-                "the folder writable, or copy it"
-            ) from error
 
     def of_checkpoint(self, path: Path) -> str:
         """Evaluate the parameters of one checkpoint; nothing is written.
@@ -158,6 +155,22 @@ class Evaluation:
             if not _is_the_loss(tag, rows)
         ]
         return "\n" + "\n".join(lines)
+
+
+@contextmanager
+def keeping_results(run: Run) -> Iterator[None]:
+    """Name the file that the results of a run cannot be written to, inside.
+
+    Raises:
+        RunError: if they cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or run.folder}: {error.strerror}: what was measured is not kept: "
+            f"mend that, or copy {run.folder}, and do it again"
+        ) from error
 
 
 def _without(path: Path, other: str | None = None) -> str:

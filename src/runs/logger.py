@@ -85,6 +85,7 @@ class RunLogger(TensorBoardLogger):
         self._number = version
         self._writing = False
         self._new_parents: list[Path] = []
+        self._made: Path | None = None
         self._table: _Table | None = None
         self._lock: FileLock | None = None
         self._joins: tuple[Path, LoggedBefore] | None = None
@@ -145,6 +146,7 @@ class RunLogger(TensorBoardLogger):
             folder = Path(self.log_dir)
             folder.mkdir(parents=True, exist_ok=True)
             taken = any(folder.iterdir())
+            self._made = None if taken else folder
             self._table = _Table(str(folder)) if not taken else None
         except OSError as error:
             raise UsageError(
@@ -164,6 +166,7 @@ class RunLogger(TensorBoardLogger):
         try:
             lock.acquire()
         except Timeout as error:
+            self._made = None  # but by the other one
             raise UsageError(
                 f"{folder} is being written by another process: wait until that has ended"
             ) from error
@@ -203,7 +206,13 @@ class RunLogger(TensorBoardLogger):
             self._free_lock(ended=not self.left_open)
         elif self._table is not None:
             self.finalize("failed")
-            shutil.rmtree(self.log_dir, ignore_errors=True)
+            self.abandon()
+
+    @rank_zero_only
+    def abandon(self) -> None:
+        """Remove the folders that this logger made, where the process ends: nothing is closed."""
+        if self._joins is None and self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
             with suppress(OSError):  # where another run has begun
                 for folder in self._new_parents:
                     folder.rmdir()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..modules.descent_module import DescentModule
-from ..runs.evaluation import hold_to_rows_of, plain_trainer
+from ..runs.evaluation import hold_to_rows_of, keeping_results, plain_trainer
 from ..runs.files import replacing, write_whole
 from ..runs.folder import Run
 from ..runs.reading import read_checkpoint
@@ -60,6 +60,7 @@ class MemberEvaluation:
 
         Raises:
             UsageError: if the run holds no results of this sweep, or an epoch is asked for.
+            RunError: if what was measured cannot be written.
         """
         if epoch is not None:
             raise UsageError(
@@ -76,15 +77,10 @@ class MemberEvaluation:
         rows = [{**row, **measured.get(row["member"], {})} for row in rows_of(members, groups)]
         json_path = run.folder / f"{self.kind}.json"
         csv_path = run.folder / f"sweep_{self.kind}.csv"
-        try:
+        with keeping_results(run):
             text = json.dumps({"members": finite_or_none(rows)}, indent=2)
             write_whole(json_path, text + "\n")
             write_rows([_flat(row) for row in rows], csv_path)
-        except OSError as error:
-            raise UsageError(
-                f"--run {run.folder}: the results cannot be written there "
-                f"({error.strerror}): make the folder writable, or copy it"
-            ) from error
         shown = [_flat(row) for row in ranked(rows)]
         columns = [*members.names, *_columns(shown)]
         return f"{table(shown, ['member', *columns])}\n\nwritten to {json_path} and {csv_path}"

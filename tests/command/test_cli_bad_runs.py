@@ -176,8 +176,9 @@ def test_results_that_cannot_be_written_are_said_so(refused, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.replace", closed)
-    message = refused("test", "--run", RUN)
-    assert "the results cannot be written there (Permission denied)" in message
+    message = refused("test", "--run", RUN, status=1)
+    says = f"{RUN}/test.json: Permission denied: what was measured is not kept: mend that, or copy"
+    assert message == f"{says} {RUN}, and do it again"
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda", "mps", "tpu", "abacus"])

@@ -14,6 +14,7 @@ from descentlab.command.exception_messages import of_the_disk
 from descentlab.datamodules import regression_data
 from descentlab.modules import LinearRegression
 
+QUIET = ("--graph_export", "null", "--learning_curves", "null")
 HOW = f"it goes on with: descentlab fit --resume {RUN}"
 
 
@@ -43,6 +44,37 @@ def test_a_disk_that_fills_while_it_is_drawn_is_named(command, here, monkeypatch
     assert command("fit", "--resume", RUN).status == 0
     assert (here / RUN / name).exists()
     assert command("fit", "--resume", RUN).status == 2  # it is whole
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [("test", "test.json"), ("validate", "validate.json"), ("predict", "predictions.csv")],
+)
+def test_what_an_evaluation_cannot_write_is_named(command, here, words, kept):
+    assert command(*YOUR_DATA, *QUIET).status == 0
+    (here / RUN / "report.html").unlink()
+    (here / RUN / "report.html").mkdir()
+    outcome = command(words, "--run", RUN)
+    page = f"{RUN}/report.html"
+    rest = f"the results are kept, and {page} is as it was: mend that, and do it again"
+    assert (outcome.status, outcome.message) == (1, f"{page}: Is a directory: {rest}")
+    assert kept in outcome.out
+    assert "Warning" not in outcome.err
+    assert (here / RUN / kept).is_file()
+    (here / RUN / kept).unlink()
+    (here / RUN / kept).mkdir()
+    outcome = command(words, "--run", RUN)
+    assert outcome.status == 1
+    assert outcome.message.startswith(f"{RUN}/{kept}: Is a directory: what was measured is not")
+
+
+def test_what_the_page_of_a_test_is_made_from_is_named(command, here):
+    assert command(*YOUR_DATA, *QUIET).status == 0
+    (here / RUN / "summary.json").write_text("{")
+    outcome = command("test", "--run", RUN)
+    assert outcome.status == 1
+    assert f"{RUN}/summary.json is damaged: it is no JSON: the results are kept" in outcome.message
+    assert "Warning" not in outcome.err
 
 
 def test_a_full_disk_has_no_traceback_of_the_thread_that_writes(command, here, monkeypatch):

@@ -1,6 +1,7 @@
 """Values that pass the parser: refused in one sentence before anything of a run is made."""
 
 import inspect
+import json
 
 import pytest
 from command_line import RUN, YOUR_DATA
@@ -43,6 +44,36 @@ def test_null_is_refused_where_a_class_takes_a_value():
     assert refused(LinearRegression, features=None) is None
     assert refused(Derived, unknown=None) is None
     assert refused(Derived, size=5, width=0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        (
+            "DESCENTLAB_PLAIN",
+            "maybe",
+            "DESCENTLAB_PLAIN=maybe: give 1 for the plain way",
+        ),
+        ("PL_GLOBAL_SEED", "abc", "PL_GLOBAL_SEED=abc is no seed: give 0 to 4294967295"),
+        ("PL_GLOBAL_SEED", "-1", "PL_GLOBAL_SEED=-1 is no seed"),
+        ("PL_TRAINER_MAX_EPOCHS", "3", "PL_TRAINER_MAX_EPOCHS=3 is not read: give a flag or a"),
+        ("PL_FIT__TRAINER__MAX_EPOCHS", "3", "PL_FIT__TRAINER__MAX_EPOCHS=3 is not read: give"),
+    ],
+)
+def test_a_variable_that_is_not_understood_is_named(command, here, monkeypatch, name, value, says):
+    monkeypatch.setenv(name, value)
+    outcome = command(*YOUR_DATA, "--seed_everything", "true")
+    assert outcome.status == 2
+    assert outcome.message.startswith(says)
+    assert not (here / "logs").exists()
+
+
+def test_a_seed_of_the_environment_is_said_only_where_it_is_drawn_with(command, here, monkeypatch):
+    for number, (given, seed) in enumerate([("true", 17), ("false", None), ("5", 5)]):
+        monkeypatch.setenv("PL_GLOBAL_SEED", "17")
+        assert command(*YOUR_DATA, "--seed_everything", given).status == 0
+        summary = (here / RUN).with_name(f"version_{number}") / "summary.json"
+        assert json.loads(summary.read_text())["seed"] == seed
 
 
 def test_a_class_that_nothing_has_imported_is_left_alone(monkeypatch):

@@ -5,9 +5,11 @@ import signal
 import sys
 
 import pytest
+from command_line import YOUR_DATA
 
 from comparison.made import make_run
 from descentlab.command.commands import OF_THEIR_OWN
+from descentlab.command.going_on import SaveConfig
 from forked import Forked
 
 pytestmark = [
@@ -27,7 +29,7 @@ class Strike:
     """What looks at the functions of a process that are called, and sends it a signal at one."""
 
     def __init__(self, number, place):
-        self.number, self.place = number, place
+        self.number, self.place = int(number), place
 
     def __call__(self, frame, event, what):
         where = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}"
@@ -84,7 +86,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(("words", "place", "says"), MIDSTS, ids=[each[1] for each in MIDSTS])
 def test_a_signal_in_the_midst_of_a_command_is_one_sentence(folder, words, place, says, number):
     (folder / "temporary").mkdir()
-    strike = Strike(int(number), place)
+    strike = Strike(number, place)
     process = Forked(words, folder, strike, TMPDIR=str(folder / "temporary"))
     try:
         out, err = process.communicate()
@@ -99,6 +101,37 @@ def test_a_signal_in_the_midst_of_a_command_is_one_sentence(folder, words, place
     assert last.startswith(f"descentlab: error: {says.format(word)}")
     assert not list((folder / "temporary").glob("*"))
     assert not list(folder.rglob(".*.[0-9]*")), "a file was left half written"
+
+
+@pytest.mark.parametrize("number", ANSWERS)
+@pytest.mark.parametrize(
+    "place",
+    ["runs.logger._take_lock", "command.going_on.save_config", "modules.descent_module.measure"],
+)
+def test_a_fit_that_is_stopped_before_it_trains_leaves_no_folder(folder, place, number):
+    logs = sorted((folder / "logs").rglob("*"))
+    process = Forked(
+        ("fit", "--config", "linear_regression/split.yaml"), folder, Strike(number, place)
+    )
+    try:
+        out, err = process.communicate()
+    finally:
+        process.kill()
+    status, word = ANSWERS[number]
+    assert "it came to it" in out, err
+    assert process.returncode == status, err
+    assert err.endswith(f"descentlab: error: {word} before the command was finished\n")
+    assert sorted((folder / "logs").rglob("*")) == logs
+
+
+def test_so_does_one_that_is_interrupted_in_a_process_of_others(command, here, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SaveConfig, "save_config", interrupted)
+    outcome = command(*YOUR_DATA)
+    assert outcome.message.endswith("before the command was finished")
+    assert not (here / "logs").exists()
 
 
 def test_every_command_is_here():

@@ -133,3 +133,14 @@ def test_comparing_imports_no_lightning():
         "sys.exit(bool({'lightning', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_folders_that_killed_commands_left_empty_are_no_runs(logs, capsys):
+    run = make_run(logs / "line" / "version_0")
+    for left in ("line/version_1", "line/version_2/checkpoints", "other/version_0"):
+        (logs / left).mkdir(parents=True)
+    (logs / "line" / "version_1" / ".lock").touch()
+    assert folder_of("last") == run
+    assert main(["runs"]) == 0
+    assert "version" not in capsys.readouterr().out.replace("line/0", "")
+    assert runs_below(logs) == [run]
