@@ -1,6 +1,7 @@
 """Picture of a descent: the path of the parameters over the loss."""
 
 import warnings
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import Module
 
 from ..datamodules.processes import batch_rows
 from ..drawing import trajectory
+from ..drawing.animation import save_animation
 from ..drawing.figure import Figure
 from .whole_sets import PictureOfWholeSets, batches_of, why_no_sets
 
@@ -43,9 +45,17 @@ class Trajectory(PictureOfWholeSets):
     validation loaders hold under the name `train`. Drawn when the fit ends, also by an exception; a
     run that resumes draws the path before it too. A module of another kind is left without a
     picture, with a warning.
+
+    Args:
+        animate: whether `figures/trajectory.gif` shows the path as it grows, which takes some
+            seconds.
     """
 
     picture = "trajectory"
+
+    def __init__(self, animate: bool = False) -> None:
+        super().__init__()
+        self.animate = animate
 
     def _begin(self) -> None:
         self._points: list[Tensor] = []
@@ -97,6 +107,10 @@ class Trajectory(PictureOfWholeSets):
         if len(path.points) < 2:
             return None
         return trajectory.trajectory_figure(path, surface.losses, surface.minimiser)
+
+    def _drawn(self, figure: Figure, folder: Path) -> None:
+        if self.animate:
+            save_animation(figure, folder / "trajectory.gif")
 
 
 class _Loss(Module):

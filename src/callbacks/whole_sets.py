@@ -65,6 +65,9 @@ class PictureOfWholeSets(Instrument):
             FloatingPointError: the run diverged, which it says itself.
         """
 
+    def _drawn(self, figure: Figure, folder: Path) -> None:
+        """Make more of the figure, which is written."""
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
         if stage == "fit" and is_new(trainer):
@@ -100,6 +103,7 @@ class PictureOfWholeSets(Instrument):
             if figure is not None:
                 image = save_figure(figure, folder / self.picture)
                 show_image(trainer, f"picture/{self.picture}", image, trainer.global_step)
+                self._drawn(figure, folder)
         except FloatingPointError as error:
             rank_zero_info(f"The {self.picture} was not drawn: {error}")
         except Exception as error:  # a picture is never worth a run

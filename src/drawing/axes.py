@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 #: the place on an axis of epochs of what was measured before any update
@@ -21,6 +21,7 @@ TITLE, LABEL, TICK = 16, 15, 13  # points: legible where a figure is shown at ha
 EPOCHS = "epoch (counted from 0; measured at its end)"
 UPDATES = "updates made before"
 _LOG_FROM = 10.0  # largest / least value from which an axis is logarithmic
+_FEW_POWERS = 300.0  # largest / least value up to which a logarithmic axis has 2 and 5 labelled
 _HEADROOM = 3.0  # how far above where the curves begin a diverging one is followed
 _MARKED_UP_TO = 60  # points, above which a line shows no marker at each
 _VECTORS_UP_TO = 20_000  # points, above which an SVG holds the line as a picture
@@ -83,8 +84,31 @@ def dress(axes: Axes, quantity: str) -> None:
     axes.yaxis.get_offset_text().set_fontsize(TICK)
     axes.grid(visible=True, color="0.9")
     axes.set_axisbelow(True)
+    label_log(axes)
     places = MaxNLocator(nbins=9, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
     axes.xaxis.set_major_locator(places)
+
+
+def label_log(axes: Axes) -> None:
+    """Label 1, 2 and 5 on a logarithmic axis of losses that has few powers of ten."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log" and high < _FEW_POWERS * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _in_short(value)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _in_short(value: float) -> str:
+    r"""Return a number as on an axis.
+
+    Example:
+        >>> _in_short(20000.0), _in_short(2e-5)
+        ('20000', '$2 \times 10^{-5}$')
+    """
+    if 1e-3 <= value < 1e6:
+        return f"{value:.6g}"
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
 
 
 def _balanced(text: str) -> str:

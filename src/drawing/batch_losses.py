@@ -61,7 +61,7 @@ def batch_loss_figure(
         full = steps % steps_per_epoch != steps_per_epoch - 1
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    note = left_out("loss", "update", steps, values)
+    note = left_out(f"{values.size} losses", "update", steps, values)
     below = f"\nleft out as not finite: {note}" if note else ""
     axes.set_title(f"Loss of every update{below}", fontsize=TITLE)
     style = line_style(0, values.size)
@@ -95,7 +95,7 @@ def _draw_short(axes: Axes, steps: NDArray[np.int64], values: Numbers, rows: int
     beyond = int(np.sum((values < low) | (values > high)))
     label = f"short last batch, {rows} row{'s' * (rows > 1)}"
     label += f" ({beyond} of {values.size} outside)" if beyond else ""
-    axes.plot(steps, values, ".", color="0.6", markersize=5, alpha=0.6, zorder=1, label=label)
+    axes.plot(steps, values, ".", color="0.45", markersize=7, alpha=0.6, zorder=1, label=label)
 
 
 def _epoch_means(

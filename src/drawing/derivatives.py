@@ -46,4 +46,5 @@ def derivative_figure(
         axes.set_axisbelow(True)
     rows[0].set_title(f"{name} and its derivatives", fontsize=TITLE)
     rows[-1].set_xlabel("point", fontsize=TICK)
+    figure.align_ylabels()
     return figure

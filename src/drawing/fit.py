@@ -16,7 +16,8 @@ Numbers = NDArray[np.float64]
 _POINTS_UP_TO = 2_000  # of a set; of more, as many at equal distances
 _VECTORS_UP_TO = 500  # points, above which an SVG holds those of a set as a picture
 _SETS = {"train": ("training", "o", COLOURS[4]), "val": ("validation", "^", COLOURS[1])}
-_PLACES = {"left": 0.13, "right": 0.98, "top": 0.95, "bottom": 0.18, "hspace": 0.24}
+_PLACES = {"left": 0.13, "right": 0.98, "top": 0.92, "bottom": 0.18, "hspace": 0.24}
+_LONG = 66  # letters of the three longest names, above which the legend is smaller
 #: colour and dashes of a line, by the first word of its name
 _LINES = {
     "start": ("0.45", ":"),
@@ -49,7 +50,8 @@ def fit_figure(
 
     Of one input the predictions are lines through the data, one for each of the parameters. Of
     several the predictions with the judged parameters stand over the targets, with the diagonal on
-    which both are equal.
+    which both are equal. Lines do not rule the axis of the data: what lies far from these is cut
+    off, and a line of which nothing is seen is named as outside.
 
     Args:
         sets: `train`, and `val` where there is one.
@@ -77,8 +79,16 @@ def fit_figure(
         axes.grid(visible=True, color="0.9")
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=TICK)
+        axes.yaxis.get_offset_text().set_fontsize(TICK - 2)
     handles, _ = top.get_legend_handles_labels()
-    figure.legend(loc="lower center", ncols=min(3, len(handles)), frameon=False, fontsize=TICK - 1)
+    long = sum(sorted(len(str(handle.get_label())) for handle in handles)[-3:]) > _LONG
+    figure.legend(
+        loc="lower center",
+        ncols=min(3, len(handles)),
+        frameon=False,
+        fontsize=TICK - 3 if long else TICK - 1,
+        columnspacing=1.2,
+    )
     figure.align_ylabels()
     return figure
 
@@ -99,17 +109,35 @@ def _scatter(axes: Axes, name: str, x: Numbers, y: Numbers, label: str | None = 
     line.set_rasterized(len(x) > _VECTORS_UP_TO)
 
 
+def _rows(name: str, points: Points) -> str:
+    count = len(points.y)
+    return f"{_SETS.get(name, (name,))[0]} data, {count} row{'s' * (count != 1)}"
+
+
+def _reach(y: Numbers) -> tuple[float, float]:
+    """Return how far an axis follows lines: as far from the data as these are from each other."""
+    low, high = float(y.min()), float(y.max())
+    room = high - low or max(abs(high), 1.0)
+    return low - room, high + room
+
+
 def _draw_lines(axes: Axes, sets: Mapping[str, Points], judged: str, labels: Sequence[str]) -> None:
     for name, points in sets.items():
-        label = f"{_SETS.get(name, (name,))[0]} data, {len(points.y)} rows"
-        _scatter(axes, name, points.x[:, 0], points.y, label)
+        _scatter(axes, name, points.x[:, 0], points.y, _rows(name, points))
+    seen = np.concatenate([each.y for each in sets.values()])
+    low, high = _reach(seen)
     x = np.concatenate([each.x[:, 0] for each in sets.values()])
     order = np.argsort(x)
     for label in next(iter(sets.values())).predictions:
         y = np.concatenate([each.predictions[label] for each in sets.values()])
         colour, dashes = _LINES[re.split(r"\W", label)[0]]
         if _is_drawable(y):
-            axes.plot(x[order], y[order], dashes, color=colour, linewidth=2, label=label)
+            inside = y[(y >= low) & (y <= high)]
+            name = label if inside.size else f"{label} (outside)"
+            axes.plot(x[order], y[order], dashes, color=colour, linewidth=2, label=name)
+            seen = np.concatenate([seen, inside])
+    margin = (high - low) / 50
+    axes.set_ylim(seen.min() - margin, seen.max() + margin)
     axes.set_ylabel(labels[1], fontsize=LABEL)
     axes.set_title(f"{labels[1]} over {labels[0]}: the data, and what was fitted", fontsize=TITLE)
 
@@ -118,8 +146,7 @@ def _draw_over_targets(
     axes: Axes, sets: Mapping[str, Points], judged: str, labels: Sequence[str]
 ) -> None:
     for name, points in sets.items():
-        label = f"{_SETS.get(name, (name,))[0]} data, {len(points.y)} rows"
-        _scatter(axes, name, points.y, points.predictions[judged], label)
+        _scatter(axes, name, points.y, points.predictions[judged], _rows(name, points))
     every = np.concatenate([each.y for each in sets.values()])
     ends = [every.min(), every.max()]
     axes.plot(ends, ends, "-", color="black", linewidth=1.5, label="predicted = true")

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .axes import LABEL, TICK, TITLE, name_start
+from .axes import DASHES, LABEL, TICK, TITLE, label_log, name_start
 from .figure import Figure
 
 Numbers = NDArray[np.float64]
@@ -75,13 +75,13 @@ def trajectory_figure(
         _draw_curve(top, path, loss, minimiser)
     else:
         _draw_contours(figure, top, path, loss, minimiser)
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=TICK)
     last = path.updates[-1]
     top.set_title(f"The path of {last} update{'s' * bool(last != 1)} over the loss", fontsize=TITLE)
     top.xaxis.label.set_fontsize(LABEL)
     top.yaxis.label.set_fontsize(LABEL)
     top.tick_params(labelsize=TICK)
     _draw_by_update([figure.add_subplot(grid[1, column]) for column in range(3)], path)
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=TICK)
     return figure
 
 
@@ -129,12 +129,13 @@ def _draw_contours(
     across, up = (np.linspace(*each, _PLANE_POINTS) for each in _not_too_thin(*ranges))
     corners = np.stack(np.meshgrid(across, up), axis=-1)
     heights = loss(corners.reshape(-1, 2) @ directions + origin).reshape(corners.shape[:2])
-    shown, levels = _levels(heights)
+    low = min(_least(heights), float(path.losses.min()))
+    shown, levels = _levels(heights, low)
     drawn = axes.contourf(across, up, shown, levels=levels, cmap="Greys", alpha=0.75)
     bar = figure.colorbar(drawn, ax=axes, ticks=levels[::4])
     bar.set_label("loss", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
-    bar.set_ticklabels([f"{_height(level, heights):.3g}" for level in levels[::4]])
+    bar.set_ticklabels([_in_short(low + level**2) for level in levels[::4]])
     _draw_path(axes, *flat[: len(path.points)].T)
     if minimiser is not None:
         axes.plot(*flat[-1], **_mark("X", _MINIMUM), label="minimum")
@@ -159,18 +160,30 @@ def plane_of(path: Path) -> tuple[Numbers, Numbers, list[str]]:
     return mean, directions[:2], labels
 
 
-def _levels(heights: Numbers) -> tuple[Numbers, Numbers]:
-    """Return heights for contours that lie closer near the least one, and their levels."""
+def _least(heights: Numbers) -> float:
     finite = heights[np.isfinite(heights)]
-    low = float(finite.min()) if finite.size else 0.0
-    shown = np.sqrt(np.clip(np.where(np.isfinite(heights), heights, np.nan) - low, 0.0, None))
-    top = float(np.nanmax(shown)) if finite.size else 0.0
+    return float(finite.min()) if finite.size else 0.0
+
+
+def _levels(heights: Numbers, low: float) -> tuple[Numbers, Numbers]:
+    """Return the root of how far losses are above the least one, and levels of it for contours.
+
+    So contours lie closer near the least one.
+    """
+    finite = np.isfinite(heights)
+    shown = np.sqrt(np.clip(np.where(finite, heights, np.nan) - low, 0.0, None))
+    top = float(np.nanmax(shown)) if finite.any() else 0.0
     return shown, np.linspace(0.0, top or 1.0, _LEVELS + 1)
 
 
-def _height(level: float, heights: Numbers) -> float:
-    """Return the loss that a level of `_levels` stands for."""
-    return float(np.min(heights[np.isfinite(heights)]) + level**2)
+def _in_short(loss: float) -> str:
+    """Return a loss with three digits.
+
+    Example:
+        >>> _in_short(1039.7), _in_short(0.016512)
+        ('1040', '0.0165')
+    """
+    return f"{float(f'{loss:.3g}'):g}"
 
 
 def _draw_path(axes: Axes, across: Numbers, up: Numbers) -> None:
@@ -194,10 +207,13 @@ def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:
     """Draw the parameters, the gradient's norm and the step size by update."""
     values, gradient, step = axes
     marker = "." if len(path.points) <= _MARKED_UP_TO else ""
-    if len(path.names) <= _LINES_UP_TO:
+    if len(path.names) == 1:
+        values.plot(path.updates, path.points[:, 0], marker=marker)
+        values.set_title(path.names[0], fontsize=TICK)
+    elif len(path.names) <= _LINES_UP_TO:
         for column, name in enumerate(path.names):
-            values.plot(path.updates, path.points[:, column], marker=marker, label=name)
-        values.legend(fontsize=TICK - 2)
+            dash = DASHES[column % len(DASHES)]
+            values.plot(path.updates, path.points[:, column], dash, marker=marker, label=name)
         values.set_title("parameters", fontsize=TICK)
     else:
         values.plot(path.updates, np.linalg.norm(path.points, axis=1), marker=marker)
@@ -210,6 +226,7 @@ def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:
         good = drawn[np.isfinite(drawn) & (drawn > 0)]
         if good.size and good.max() > 100 * good.min():
             each.set_yscale("log")
+            label_log(each)
     for each in axes:
         each.set_xlabel("updates", fontsize=TICK)
         each.tick_params(labelsize=TICK - 1)

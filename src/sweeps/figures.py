@@ -89,6 +89,7 @@ def member_curves_figure(
     figure.suptitle(f"Loss per epoch by {name}{_notes(rows, best, names)}", fontsize=TITLE)
     if len(values) > _LEGEND_UP_TO:
         _colour_bar(figure, list(panels), name, values)
+    figure.align_ylabels()
     _legend(figure, panels[0], name if len(values) <= _LEGEND_UP_TO else None)
     return figure
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from foreign import Foreign, loader
 from lightning.pytorch import Trainer, seed_everything
+from PIL import Image
 from sklearn.metrics import mean_squared_error
 
 from descentlab.__main__ import main
@@ -201,6 +202,17 @@ def test_a_shipped_toy_draws_its_path_and_a_flag_leaves_it_out(tmp_path, monkeyp
     assert main([*words, "--trajectory", "null"]) == 0
     drawn = sorted(path.parts[-3] for path in tmp_path.rglob("trajectory.png"))
     assert drawn == ["version_0"]
+
+
+def test_a_path_is_animated_on_demand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", "--config", "toy/norm.yaml", "--progress", "null", "--trainer.max_epochs", "3"]
+    assert main([*words, "--trajectory.animate", "true"]) == 0
+    assert main(words) == 0
+    (file,) = tmp_path.rglob("trajectory.gif")
+    assert file.parts[-3] == "version_0"
+    with Image.open(file) as animation:
+        assert animation.n_frames == 4
 
 
 def branching(theta):

@@ -76,6 +76,19 @@ def test_the_axis_is_logarithmic_where_it_helps(losses, scale):
     assert learning_curve_figure(range(2), {"a": losses}).axes[0].get_yscale() == scale
 
 
+@pytest.mark.parametrize("least", [1e-9, 0.3, 2e7])
+def test_a_logarithmic_axis_has_several_numbers(least):
+    figure = learning_curve_figure([START, 0, 1], {"loss/val": [30 * least, 7 * least, least]})
+    pixels(figure)
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    told = [each.get_text() for each in axes.get_yticklabels()]
+    seen = [name for name, at in zip(told, axes.get_yticks(), strict=True) if low <= at <= high]
+    assert axes.get_yscale() == "log"
+    assert len(seen) == len(set(seen)) >= 4
+    assert all(seen)
+
+
 @pytest.mark.parametrize(
     "draw",
     [
@@ -163,7 +176,7 @@ def test_values_that_are_not_finite_are_left_out_with_a_note():
     assert "1 of a (first at start)" in title
     assert "2 of b (first at epoch 0)" in title
     assert best(figure) == ["best a: epoch 1, 1"]
-    assert "1 of loss (first at update 8)" in (
+    assert "1 of 3 losses (first at update 8)" in (
         batch_loss_figure([1.0, -INF, 2.0], first_step=7).axes[0].get_title()
     )
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from descentlab.drawing.curves import pixels
 from descentlab.drawing.fit import Points, fit_figure
 
 X = np.array([[3.0], [1.0], [2.0]])
@@ -23,7 +24,7 @@ def test_of_one_input_lines_go_through_the_data():
     top, bottom = figure.axes
     drawn = lines(top)
     assert_array_equal(drawn["training data, 3 rows"], [X[:, 0], Y])
-    assert_array_equal(drawn["validation data, 1 rows"], [[4], [6]])
+    assert_array_equal(drawn["validation data, 1 row"], [[4], [6]])
     assert_array_equal(drawn["best, epoch 2"], [[1, 2, 3, 4], [2, 4, 6, 8]])  # in order of x
     assert_array_equal(drawn["start"][1], [0, 0, 0, 2])
     first, second = bottom.get_lines()[:2]
@@ -56,3 +57,41 @@ def test_of_many_rows_some_are_drawn():
     x = np.arange(9_000.0)
     figure = fit_figure({"train": Points(x[:, None], x, {"last": x})}, "last")
     assert_array_equal(figure.axes[0].get_lines()[0].get_xdata(), x[::5])
+
+
+@pytest.mark.parametrize("far", [1e22, -1e22, 50.0])
+def test_a_line_that_went_astray_does_not_hide_the_data(far):
+    figure = fit_figure({"train": Points(X, Y, {**LINE, "last": Y + far})}, "best, epoch 2")
+    top, _ = figure.axes
+    assert "last (outside)" in lines(top)
+    assert "start" in lines(top)  # of zeros, which is near the data
+    low, high = top.get_ylim()
+    assert low < Y.min() < Y.max() < high
+    assert np.ptp(Y) > (high - low) / 4
+
+
+def test_nothing_written_overlaps_or_leaves_the_figure_of_large_numbers():
+    figure = fit_figure({"train": Points(X, 1e9 * Y, {"last": 3e9 * Y})}, "last", ("x", "y" * 20))
+    pixels(figure)
+    inside = figure.bbox
+    for axes in figure.axes:
+        offset = axes.yaxis.get_offset_text()
+        boxes = [text.get_window_extent() for text in (axes.title, offset, axes.yaxis.label)]
+        assert offset.get_text().startswith("1e")
+        assert not boxes[0].overlaps(boxes[1])
+        assert all(inside.containsx(box.x0) and inside.containsy(box.y1) for box in boxes)
+    top, bottom = figure.axes
+    assert bottom.title.get_window_extent().y1 < top.get_window_extent().y0
+
+
+@pytest.mark.parametrize("rows", [3, 12_345])
+def test_the_legend_stays_within_the_figure(rows):
+    x = np.linspace(0, 1, rows)
+    names = ["start", "epoch 5", f"best, epoch {rows}", f"last, {10 * rows} updates"]
+    points = Points(x[:, None], x, {name: x + 1e6 for name in names})
+    figure = fit_figure({"train": points, "val": points}, names[2])
+    pixels(figure)
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.containsx(legend.x0)
+    assert figure.bbox.containsx(legend.x1)
+    assert legend.y1 < figure.axes[1].xaxis.label.get_window_extent().y0

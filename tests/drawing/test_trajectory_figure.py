@@ -57,7 +57,19 @@ def test_the_legend_stands_below_all_that_is_drawn(parameters):
     assert {"path", "start", "end"} <= {text.get_text() for text in legend.get_texts()}
     lowest = min(axes.get_tightbbox().y0 for axes in figure.axes)
     assert 0 <= legend.get_window_extent().y0 < legend.get_window_extent().y1 <= lowest
-    assert figure.axes[0].get_legend() is None
+    assert not any(axes.get_legend() for axes in figure.axes)
+    named = {f"w[{n}]" for n in range(parameters)} if parameters > 1 else set()
+    assert named == {text.get_text() for text in legend.get_texts() if "w" in text.get_text()}
+    assert figure.axes[-3].get_title() == ("parameters" if parameters > 1 else "w[0]")
+
+
+def test_the_bar_begins_at_the_least_loss_that_is_seen():
+    points = np.array([[3.0, 4.0], [0.6, -0.8], [0.01, 0.02]])
+    figure = trajectory_figure(path(points), bowl)
+    pixels(figure)
+    least, *_, last = (float(each.get_text()) for each in figure.axes[1].get_yticklabels())
+    assert least == pytest.approx(bowl(points).min(), rel=1e-2)
+    assert last > bowl(points).max()
 
 
 def test_more_parameters_are_drawn_in_the_plane_of_scikit_learns_components():
