@@ -19,7 +19,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <main>
-<h1>{title}</h1>
+<h1>{heading}</h1>
 {body}</main>
 </body>
 </html>
@@ -34,7 +34,9 @@ def page(title: str, parts: Sequence[str]) -> str:
         parts: what is below it, as HTML, such as the functions of this module return.
     """
     style = STYLE.read_text(encoding="utf-8")
-    return _PAGE.format(title=escape(title), style=style, body="".join(parts))
+    name = escape(title)
+    heading = name.replace("/", "/<wbr>")  # where a long path may be broken
+    return _PAGE.format(title=name, heading=heading, style=style, body="".join(parts))
 
 
 def section(title: str, *parts: str) -> str:

@@ -19,6 +19,7 @@ def loss_by_rate_figure(
     updates: int,
     start: float,
     marks: Mapping[str, float | None],
+    optimizer: str = "",
 ) -> Figure:
     """Draw the loss after some updates over the learning rate, both on logarithmic axes.
 
@@ -28,6 +29,7 @@ def loss_by_rate_figure(
         updates: how many were made.
         start: the loss before them, drawn as a level.
         marks: `predicted` and `observed`, the largest stable rates; None is left out.
+        optimizer: which one it is; "" for no word of it.
 
     Returns:
         A figure of 800 by 500 pixels.
@@ -50,7 +52,7 @@ def loss_by_rate_figure(
     if SMALLEST < start < LARGEST / HIGHEST:
         axes.set_ylim(np.nanmin([*shown, start]) / 3, start * HIGHEST)
     axes.set_title("Loss by learning rate, and up to which it is stable", fontsize=TITLE)
-    _finish(figure, "learning rate", "loss")
+    _finish(figure, "learning rate" + (f" of {optimizer}" if optimizer else ""), "loss")
     return figure
 
 

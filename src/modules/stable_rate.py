@@ -135,7 +135,10 @@ class StableRate(LightningModule):
         losses = [settling.loss_after(lr, UPDATES) for lr in rates]
         marks = {name: self._found[name] for name in ("predicted", "observed")}
         start = settling.loss_after(observed, 0)
-        self._figures["loss_by_rate"] = loss_by_rate_figure(rates, losses, UPDATES, start, marks)
+        name = _in_words(settling.make())
+        self._figures["loss_by_rate"] = loss_by_rate_figure(
+            rates, losses, UPDATES, start, marks, name
+        )
 
     def _by_momentum(self, settling: Settling, curvature: float) -> list[dict[str, float | None]]:
         """Return both rates for each momentum, and draw them."""
@@ -158,6 +161,20 @@ class StableRate(LightningModule):
             image = save_figure(figure, run.figures / name)
             show_image(self.trainer, f"picture/{name}", image, 0)
         self.print(f"{text}\nwritten to {run.folder / 'stability.json'}, drawn in {run.figures}")
+
+
+def _in_words(optimizer: Optimizer) -> str:
+    """Return the class of an optimizer, with its momentum where it has one.
+
+    Example:
+        >>> _in_words(torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9))
+        'SGD, momentum 0.9'
+        >>> _in_words(torch.optim.Adam([torch.zeros(1)]))
+        'Adam'
+    """
+    momentum = optimizer.param_groups[0].get("momentum")
+    name = type(optimizer).__name__
+    return f"{name}, momentum {momentum:g}" if isinstance(momentum, int | float) else name
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from descentlab.drawing.stability import HIGHEST, loss_by_rate_figure, stability
 def test_the_losses_the_level_and_the_marks_are_where_they_should_be():
     losses = [2.0, 0.5, math.inf, 0.0, 1e9]
     marks = {"predicted": None, "observed": 0.3}
-    (axes,) = loss_by_rate_figure([0.1, 0.2, 0.3, 0.4, 0.5], losses, 50, 3.0, marks).axes
+    (axes,) = loss_by_rate_figure([0.1, 0.2, 0.3, 0.4, 0.5], losses, 50, 3.0, marks, "SGD").axes
+    assert axes.get_xlabel() == "learning rate of SGD"
     level, curve, mark = axes.lines
     assert set(level.get_ydata()) == {3.0}
     np.testing.assert_array_equal(curve.get_ydata(), [2.0, 0.5, np.nan, np.nan, 1e9])
