@@ -20,6 +20,7 @@ _CURVE_POINTS, _PLANE_POINTS = 241, 49
 _LEVELS = 24
 _MARGIN = 0.25  # of the path's extent, on each side
 _MARKED_UP_TO = 60  # points
+_ROUNDING = 1e-5  # relative
 _LINES_UP_TO = 6  # parameters that are drawn by name
 
 
@@ -227,6 +228,8 @@ def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:
         if good.size and good.max() > 100 * good.min():
             each.set_yscale("log")
             label_log(each)
+        elif good.size and np.ptp(good) <= _ROUNDING * good.max():
+            each.set_ylim(0, 2 * good.max())  # of rounding there is nothing to be seen
     for each in axes:
         each.set_xlabel("updates", fontsize=TICK)
         each.tick_params(labelsize=TICK - 1)

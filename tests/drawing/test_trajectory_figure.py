@@ -63,6 +63,13 @@ def test_the_legend_stands_below_all_that_is_drawn(parameters):
     assert figure.axes[-3].get_title() == ("parameters" if parameters > 1 else "w[0]")
 
 
+@pytest.mark.parametrize(("noise", "flat"), [(1e-12, True), (0.1, False)])
+def test_steps_that_differ_by_rounding_are_level(noise, flat):
+    points = np.cumsum([[0.0, 0.0], [0.2, 0.0], [0.2 * (1 + noise), 0.0]], axis=0)
+    step = trajectory_figure(path(points), bowl).axes[-1]
+    assert (step.get_ylim() == pytest.approx((0, 0.4))) == flat
+
+
 def test_the_bar_begins_at_the_least_loss_that_is_seen():
     points = np.array([[3.0, 4.0], [0.6, -0.8], [0.01, 0.02]])
     figure = trajectory_figure(path(points), bowl)
