@@ -48,6 +48,7 @@ def _check(path: Path) -> None:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or error
+        problem = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else problem
         raise UsageError(f"{path}{place} cannot be read as YAML: {problem}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} is no config: give a YAML file with keys such as model and data")

@@ -92,6 +92,9 @@ def _unknown_flag(words: str, flags: Iterable[str]) -> str:
     wrong = words.split()[0].partition("=")[0]
     if wrong.endswith((".yaml", ".yml")):
         return f"{words}: a config is given as --config {wrong}"
+    if not wrong.startswith("-"):
+        as_run = [f": a run is given as {f} {wrong}" for f in ("--run", "--resume") if f in flags]
+        return f"{words}: a value stands behind its flag{''.join(as_run)}"
     for known_as, meant in MEANT.items():
         if wrong == known_as or wrong.startswith(f"{known_as}."):
             return f"{words}: there is no such flag: give {meant}{wrong.removeprefix(known_as)}"

@@ -84,7 +84,7 @@ def test_short_names_are_found(command, words, says):
         (("--modle", "x"), "--modle x: there is no such flag; did you mean --model?"),
         (("--trainer.max_epoks=3",), "did you mean --trainer.max_epochs?"),
         (("--line.size", "3"), "--line.size 3: there is no such flag"),
-        (("extra",), "extra: there is no such flag"),
+        (("extra",), "extra: a value stands behind its flag: a run is given as --resume extra"),
         (("--trainer.max_epochs", "ten"), "--trainer.max_epochs ten: give a whole number or null"),
         (("--trainer.max_epochs",), "--trainer.max_epochs: expected one argument"),
         (("--model.optimizer.lr", "abc"), "--model.optimizer.lr abc: give a number"),

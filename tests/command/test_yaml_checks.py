@@ -40,6 +40,12 @@ def test_a_config_of_two_meanings_or_without_bound_is_refused(command, here, kin
     assert not (here / "logs").exists()
 
 
+def test_a_config_that_is_not_in_utf_8_is_said_so(command, here):
+    (here / "mine.yaml").write_bytes(MODEL.encode("utf-16"))
+    outcome = command("fit", "--config", "mine.yaml")
+    assert outcome.message == "mine.yaml cannot be read as YAML: save it as UTF-8"
+
+
 @pytest.mark.parametrize(
     "text",
     [
