@@ -73,7 +73,9 @@ class RightRMSprop(ByHand):
         g = g + group["weight_decay"] * p
         s["v"] = keep * s["v"] + (1 - keep) * g * g
         s["m"] = keep * s["m"] + (1 - keep) * g
-        square = s["v"] - s["m"] ** 2 if group["centered"] else s["v"]
+        square = s["v"]
+        if group["centered"]:
+            square = (square - s["m"] ** 2).clamp(min=0)  # below 0 it is by rounding
         s["b"] = group["momentum"] * s["b"] + g / (square.sqrt() + group["eps"])
         p -= group["lr"] * s["b"]
 
