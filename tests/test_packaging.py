@@ -19,6 +19,7 @@ from pages import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
 DISTRIBUTIONS = {  # where the name to import is another
+    "PIL": "pillow",
     "lightning_utilities": "lightning-utilities",
     "resvg_py": "resvg-py",
     "sklearn": "scikit-learn",

@@ -58,3 +58,17 @@ def test_compiled_updates_and_sweeps_are_refused(
     assert name in last
     assert says in last
     assert not (tmp_path / "logs").exists()
+
+
+def test_steps_that_were_made_at_once_are_counted_where_a_run_goes_on(fitted, tmp_path):
+    name, off = "GradientStatistics", ("--figures", "none", "--trainer.callbacks.every", "7")
+    assert fitted(name, "split", "whole", *off) == 0
+    assert fitted(name, "split", "part", *off, "--trainer.max_epochs", "1") == 0
+    part = tmp_path / "logs/part/version_0"
+    assert main(["fit", "--resume", str(part), "--trainer.max_epochs", "2"]) == 0
+    whole, joined = (
+        (tmp_path / f"logs/{each}/version_0" / NAMED[name][0]).read_text()
+        for each in ("whole", "part")
+    )
+    assert whole == joined
+    assert {int(row.split(",")[0]) for row in whole.splitlines()[1:]} == set(range(0, 24, 7))
