@@ -11,7 +11,7 @@ import torch
 from torch import optim
 
 from descentlab import optimizers
-from descentlab.verify import compare, identify
+from descentlab.verify import compare, identify, verification
 
 MOMENTUM = {"lr": 0.1, "momentum": 0.9}
 RIGHT = [
@@ -95,8 +95,10 @@ def pairs(count, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("root", "pair"), pairs(30, seed=0), ids=str)
-def test_two_faults_at_once_are_seen_and_both_named(root, pair):
+def test_two_faults_at_once_are_seen_and_both_named(monkeypatch, root, pair):
+    monkeypatch.setattr(verification, "_if_it_can", lambda *_: None)  # rates, cost: no part of it
     values = {"lr": 0.01, **({"momentum": 0.9} if root == "SGD" else {})}
     found = compare(departing.departing(root, *pair), getattr(optim, root), steps=12, **values)
     assert found.verdict.startswith("departing.Departing is not ")
