@@ -68,6 +68,17 @@ def test_what_an_evaluation_cannot_write_is_named(command, here, words, kept):
     assert outcome.message.startswith(f"{RUN}/{kept}: Is a directory: what was measured is not")
 
 
+@pytest.mark.parametrize("kept", ["test.json", "sweep_test.csv"])
+def test_what_the_evaluation_of_a_sweep_cannot_write_is_named(command, here, kept):
+    sweep = ("fit", "--config", "linear_regression/lr_sweep.yaml", "--trainer.max_epochs", "2")
+    assert command(*sweep, "--figures", "none").status == 0
+    run = "logs/linear_regression/lr_sweep/version_0"
+    (here / run / kept).mkdir()
+    outcome = command("test", "--run", run)
+    assert outcome.status == 1
+    assert outcome.message.startswith(f"{run}/{kept}: Is a directory: what was measured is not")
+
+
 def test_what_the_page_of_a_test_is_made_from_is_named(command, here):
     assert command(*YOUR_DATA, *QUIET).status == 0
     (here / RUN / "summary.json").write_text("{")
