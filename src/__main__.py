@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import __version__
 from .command.commands import OF_THEIR_OWN
+from .command.unread import silent_where_nobody_reads
 from .signals import ended_by_signals
 
 
@@ -19,6 +20,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     alone = args is None
     words = list(sys.argv[1:] if args is None else args)
+    if alone:
+        silent_where_nobody_reads()
     with ended_by_signals(for_good=True) if alone else nullcontext():
         return _obey(words, alone)
 

@@ -1,6 +1,8 @@
 """The two ways in which a command ends badly, other than by a bug, and a parser that ends so."""
 
 import argparse
+import os
+import sys
 from typing import NoReturn
 
 
@@ -17,6 +19,19 @@ class RunError(RuntimeError):
 
 class NotWritten(UserWarning):
     """A picture or a page that the disk did not take; the run itself goes on to its end."""
+
+
+def refuse(error: UsageError | OSError) -> int:
+    """Say on stderr what was asked wrongly, or which file the disk did not give or take.
+
+    Returns:
+        2, the exit status.
+    """
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}: mend that, or give another place"
+    print(f"descentlab: error: {text}", file=sys.stderr)
+    return 2
 
 
 class ShortParser(argparse.ArgumentParser):

@@ -47,7 +47,7 @@ def _check(path: Path) -> None:
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
+        problem = getattr(error, "problem", None) or getattr(error, "strerror", None) or error
         problem = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else problem
         raise UsageError(f"{path}{place} cannot be read as YAML: {problem}") from error
     if not isinstance(content, dict):

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from .. import __version__
 from ..drawing.comparison import comparison_figure
 from ..drawing.figure import Figure
 from ..drawing.page import page, paragraph, picture, section, table
-from ..errors import ShortParser, UsageError
+from ..errors import ShortParser, UsageError, refuse
 from ..runs.files import write_whole
 from ..runs.names import folder_of, is_run, short_name
 from ..runs.record import Curve, Record
@@ -39,8 +38,7 @@ def main(words: Sequence[str]) -> int:
         print(f"\nwritten to {found.write(options.out)}")
         return 0
     except (UsageError, OSError) as error:
-        print(f"descentlab: error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
 
 
 class Comparison:

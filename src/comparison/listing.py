@@ -1,11 +1,10 @@
 """The command `descentlab runs`: what was run, what was changed for it, and how it ended."""
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ..errors import ShortParser, UsageError
+from ..errors import ShortParser, UsageError, refuse
 from ..runs.names import LOGS, runs_below, short_name
 from ..runs.record import Record
 from ..runs.terminal import show
@@ -42,8 +41,7 @@ def main(words: Sequence[str]) -> int:
         show(listed(parser.parse_args(words).folder))
         return 0
     except (UsageError, OSError) as error:
-        print(f"descentlab: error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
 
 
 def listed(folder: Path) -> str:
@@ -53,7 +51,8 @@ def listed(folder: Path) -> str:
         UsageError: if there is no such folder.
     """
     if not folder.is_dir() and folder != LOGS:
-        raise UsageError(f"{folder}: there is no such folder")
+        wrong = "is no folder" if folder.exists() else "there is no such folder"
+        raise UsageError(f"{folder}: {wrong}: give one in which runs are")
     rows, losses = [], dict[Path, dict[int, float | None]]()
     for number, run in enumerate(runs_below(folder)):
         row, loss = _row(Record(run))

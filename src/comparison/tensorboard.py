@@ -4,7 +4,6 @@ import csv
 import math
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import NoReturn
 from tensorboard import default, program
 from tensorboard.util import tb_logging
 
-from ..errors import ShortParser, UsageError
+from ..errors import ShortParser, UsageError, refuse
 from ..runs.names import LOGS, folder_of, is_run, runs_below
 from ..runs.record import Record
 from ..signals import ended_by_signals
@@ -55,8 +54,7 @@ def main(words: Sequence[str]) -> int:
         with TemporaryDirectory() as folder, ended_by_signals(_removing(folder)):
             _serve(Shown(options.runs, Path(folder)), options.port)
     except (UsageError, OSError) as error:
-        print(f"descentlab: error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
 
 
 class Shown:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..errors import ShortParser, UsageError
+from ..errors import ShortParser, UsageError, refuse
 from ..signals import ended_by_signals
 from .course import load, select
 from .entry import Entry, Handout, Result
@@ -51,8 +51,7 @@ def main(words: Sequence[str] | None = None, handouts: Sequence[Handout] = ()) -
         folder.mkdir(parents=True, exist_ok=True)
         return _reproduce(entries, folder, command)
     except (UsageError, OSError) as error:
-        print(f"descentlab: error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     finally:
         sys.path[:] = path  # a file's own folder was put there
 

@@ -90,8 +90,13 @@ def loading(path: str | Path | None) -> Iterator[None]:
         if isinstance(error, UsageError):
             raise UsageError(f"{path}: {error}") from error
         if "loading state_dict" in str(error):
-            details = " ".join(str(error).split())
-            raise UsageError(f"{path} does not fit the configured model: {details}") from error
+            details = " ".join(str(error).split()).removeprefix(
+                "Error(s) in loading state_dict for "
+            )
+            raise UsageError(
+                f"{path} does not fit the configured model: {details.rstrip('. ')}: give a "
+                "checkpoint of such a model, or begin a new run"
+            ) from error
         raise UsageError(
             f"{path} does not fit this run, or is damaged ({type(error).__name__}: {error}): give "
             "a checkpoint of such a run, or begin a new one"

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ShortParser, UsageError
+from ..errors import ShortParser, UsageError, refuse
 from ..runs.files import write_whole
 from ..runs.terminal import show
 from .page import verification_page
@@ -52,8 +52,7 @@ def main(words: Sequence[str]) -> int:
             write_whole(options.html, page)
         return int(not all(each.holds for each in found))
     except (UsageError, OSError) as error:
-        print(f"descentlab: error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     finally:
         sys.path[:] = path
         torch.set_num_threads(threads)

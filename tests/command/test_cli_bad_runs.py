@@ -95,6 +95,7 @@ def test_a_checkpoint_of_another_model_is_refused(refused, config):
         message = refused(kind, "--config", config, "--ckpt_path", LAST)
         assert f"{LAST} does not fit the configured model" in message
         assert '"slope", "bias"' in message
+        assert message.endswith(": give a checkpoint of such a model, or begin a new run")
 
 
 def test_a_checkpoint_of_other_columns_is_refused(refused, finished):

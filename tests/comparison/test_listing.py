@@ -76,8 +76,11 @@ def test_a_damaged_run_hides_no_other(logs, capsys):
 def test_a_folder_without_runs(logs, capsys):
     assert main(["runs"]) == 0
     assert capsys.readouterr().out.startswith("there are no runs in logs: ")
-    assert main(["runs", "nowhere"]) == 2
-    assert capsys.readouterr().err == "descentlab: error: nowhere: there is no such folder\n"
+    Path("a.csv").touch()
+    for place, wrong in (("nowhere", "there is no such folder"), ("a.csv", "is no folder")):
+        assert main(["runs", place]) == 2
+        expected = f"descentlab: error: {place}: {wrong}: give one in which runs are\n"
+        assert capsys.readouterr().err == expected
 
 
 def test_a_run_is_named_by_its_path_in_short_or_as_the_last(logs):
