@@ -14,7 +14,7 @@ import torch
 from matplotlib.image import imsave
 
 from descentlab.callbacks import graph_export
-from descentlab.drawing import curves
+from descentlab.drawing import figure
 from descentlab.modules import autograd_facts
 from forked import unmeasured
 
@@ -53,9 +53,9 @@ def white_pictures(monkeypatch):
     """Each figure and graph is a white one, in this process: other tests look at what is drawn."""
     image = np.full((100, 160, 3), 255, dtype=np.uint8)
     imsave(png := BytesIO(), image)
-    monkeypatch.setattr(curves, "pixels", lambda figure: image)
+    monkeypatch.setattr(figure, "pixels", lambda _: image)
     monkeypatch.setattr(
-        curves.FigureCanvasSVG, "print_svg", lambda _, path, metadata: path.write_text("<svg/>")
+        figure.FigureCanvasSVG, "print_svg", lambda _, file, metadata: file.write(b"<svg/>")
     )
     for module in (autograd_facts, graph_export):
         monkeypatch.setattr(module, "to_svg", lambda dot: "<svg/>")

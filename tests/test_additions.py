@@ -23,9 +23,9 @@ name, tests, commands = json.load(sys.stdin)
 for folder in tests:  # where no test has the name, pytest ends with a status that is not 0
     assert pytest.main(["-q", "-m", "not slow", "-k", name, folder]) == 0, folder
 from descentlab.__main__ import main
-from descentlab.drawing import curves
-curves.pixels = lambda figure: numpy.full((100, 160, 3), 255, dtype=numpy.uint8)
-curves.FigureCanvasSVG.print_svg = lambda _, path, metadata: path.write_text("<svg/>")
+from descentlab.drawing import figure
+figure.pixels = lambda _: numpy.full((100, 160, 3), 255, dtype=numpy.uint8)
+figure.FigureCanvasSVG.print_svg = lambda _, file, metadata: file.write(b"<svg/>")
 for words in commands:
     assert main(words) == 0, words
 """

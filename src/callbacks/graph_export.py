@@ -1,18 +1,16 @@
 """The computational graph of the first loss, as a picture."""
 
-import io
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from matplotlib.image import imread
 from torch import Tensor
 
 from ..drawing.graphs import GraphSizeError, computational_graph, nodes, to_png, to_svg
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
 from ..runs.files import write_whole
-from ..runs.folder import goes_on, run_to_write, show_image, warn_unwritten
+from ..runs.folder import goes_on, keep_picture, run_to_write, warn_unwritten
 from .instrument import Instrument
 
 _FIRST_LOSS = "on_before_backward"
@@ -102,11 +100,8 @@ class GraphExport(Instrument):
                 )
                 return
             svg = to_svg(dot)
-            write_whole(self._folder / "loss.svg", svg)
-            png = to_png(svg)
-            write_whole(self._folder / "loss.png", png)
-            image = imread(io.BytesIO(png), format="png")[:, :, :3]
-            show_image(trainer, "picture/graph", image, trainer.global_step)
+            files = {"svg": svg.encode(), "png": to_png(svg)}
+            keep_picture(trainer, self._folder / "loss", files, tag="picture/graph")
         except GraphSizeError as error:
             rank_zero_info(f"{error} It is {self._folder / 'loss.dot'}.")
         except Exception as error:  # a picture is never worth a run

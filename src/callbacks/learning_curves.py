@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 
 from ..drawing.axes import START
 from ..drawing.batch_losses import batch_loss_figure
-from ..drawing.curves import learning_curve_figure, save_figure
-from ..drawing.figure import Figure
+from ..drawing.curves import learning_curve_figure
+from ..drawing.figure import Figure, files_of
 from ..internals.lightning import epoch_share
-from ..runs.folder import run_to_write, show_image, warn_unwritten
+from ..runs.folder import keep_picture, run_to_write, warn_unwritten
 from .batch_loss import BatchLoss
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
@@ -191,4 +191,4 @@ def _rows_of_a_short_batch(trainer: Trainer, updates: int) -> int:
 
 def _keep(trainer: Trainer, figure: Figure, path: Path) -> None:
     """Write a figure into the run's folder and into TensorBoard, where there is one."""
-    show_image(trainer, f"picture/{path.name}", save_figure(figure, path), trainer.global_step)
+    keep_picture(trainer, path, files_of(figure))

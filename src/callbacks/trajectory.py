@@ -1,7 +1,6 @@
 """Picture of a descent: the path of the parameters over the loss."""
 
 import warnings
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.nn import Module
 
 from ..datamodules.processes import batch_rows
 from ..drawing import trajectory
-from ..drawing.animation import save_animation
+from ..drawing.animation import animation_of
 from ..drawing.figure import Figure
 from .whole_sets import PictureOfWholeSets, batches_of, why_no_sets
 
@@ -108,9 +107,8 @@ class Trajectory(PictureOfWholeSets):
             return None
         return trajectory.trajectory_figure(path, surface.losses, surface.minimiser)
 
-    def _drawn(self, figure: Figure, folder: Path) -> None:
-        if self.animate:
-            save_animation(figure, folder / "trajectory.gif")
+    def _more(self, figure: Figure) -> dict[str, bytes]:
+        return {"gif": animation_of(figure)} if self.animate else {}
 
 
 class _Loss(Module):

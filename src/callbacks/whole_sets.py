@@ -8,9 +8,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from ..drawing.curves import save_figure
-from ..drawing.figure import Figure
-from ..runs.folder import run_to_write, show_image, warn_unwritten
+from ..drawing.figure import Figure, files_of
+from ..runs.folder import keep_picture, run_to_write, warn_unwritten
 from .fresh_metrics import is_new
 from .instrument import Instrument
 
@@ -65,8 +64,9 @@ class PictureOfWholeSets(Instrument):
             FloatingPointError: the run diverged, which it says itself.
         """
 
-    def _drawn(self, figure: Figure, folder: Path) -> None:
-        """Make more of the figure, which is written."""
+    def _more(self, figure: Figure) -> dict[str, bytes]:
+        """Return what else is made of the figure, which is drawn: content of files, by suffix."""
+        return {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
@@ -101,9 +101,9 @@ class PictureOfWholeSets(Instrument):
         try:
             figure = self.figure(trainer, pl_module)
             if figure is not None:
-                image = save_figure(figure, folder / self.picture)
-                show_image(trainer, f"picture/{self.picture}", image, trainer.global_step)
-                self._drawn(figure, folder)
+                files = files_of(figure)
+                files |= self._more(figure)
+                keep_picture(trainer, folder / self.picture, files)
         except FloatingPointError as error:
             rank_zero_info(f"The {self.picture} was not drawn: {error}")
         except Exception as error:  # a picture is never worth a run

@@ -1,6 +1,6 @@
 """A path that grows, as a GIF: the figure of a descent, point by point."""
 
-from pathlib import Path
+import io
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,14 @@ def frames_of(points: int) -> list[int]:
     return [int(each) for each in np.unique(shown)]
 
 
-def save_animation(figure: Figure, file: Path) -> None:
-    """Write a path that grows from its start to its end, as a GIF that begins again and again.
+def animation_of(figure: Figure) -> bytes:
+    """Return a path that grows from its start to its end, as a GIF that begins again and again.
 
     The star is where the descent has come to, "now" in the legend; a line in each of the panels
     below says at which update that is. All that stands still is drawn once.
 
     Args:
         figure: of `trajectory_figure`, laid out already; it is of no use afterwards.
-        file: the place; its folder is there.
     """
     top, *_, values, gradient, step = figure.axes
     path, star = _line(top, "path"), _line(top, "end")
@@ -64,7 +63,9 @@ def save_animation(figure: Figure, file: Path) -> None:
             figure.draw_artist(artist)
         pictures.append(Image.fromarray(np.array(canvas.buffer_rgba())[:, :, :3]))
     times = [_FRAME] * (len(pictures) - 1) + [_LAST_FRAME]
-    pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=times, loop=0)
+    gif = io.BytesIO()
+    pictures[0].save(gif, "gif", save_all=True, append_images=pictures[1:], duration=times, loop=0)
+    return gif.getvalue()
 
 
 def _line(axes: Axes, label: str) -> Line2D:

@@ -2,15 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from ..errors import UsageError
@@ -154,37 +148,6 @@ def _near_from(places: Numbers, values: Numbers, near: float) -> float:
     far = np.flatnonzero(~(values <= best[1] + near))
     begin = int(far[-1]) + 1 if far.size else 0
     return float(places[begin]) if begin < len(places) else math.inf
-
-
-def save_figure(figure: Figure, path: Path) -> NDArray[np.uint8]:
-    """Write a figure as PNG and SVG; equal figures give equal files.
-
-    Args:
-        figure: any figure; it is laid out once and drawn once for each of the two.
-        path: the place without a suffix; its folder is made.
-
-    Returns:
-        The image, as `pixels` returns it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    png, svg = (path.with_name(f"{path.name}.{suffix}") for suffix in ("png", "svg"))
-    image = pixels(figure)
-    imsave(png, image)
-    figure.set_layout_engine("none")  # it is laid out
-    dpi = figure.dpi
-    canvas: Any = FigureCanvasSVG(figure)
-    with matplotlib.rc_context({"svg.hashsalt": "descentlab"}):
-        canvas.print_svg(svg, metadata={"Date": None})
-    figure.set_dpi(dpi)  # which an SVG has of its own
-    return image
-
-
-def pixels(figure: Figure) -> NDArray[np.uint8]:
-    """Return a figure as an image, shape (height, width, 3), as TensorBoard takes it."""
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()  # `savefig` would draw it twice
-    image: NDArray[np.uint8] = np.array(canvas.buffer_rgba())[:, :, :3]
-    return image
 
 
 def least(epochs: Sequence[float], values: Sequence[float | None]) -> tuple[float, float] | None:

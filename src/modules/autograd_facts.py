@@ -9,14 +9,14 @@ from lightning.pytorch import LightningModule
 from ..demonstrations import Demonstration
 from ..drawing.graphs import to_png, to_svg
 from ..runs.files import write_whole
-from ..runs.folder import Run
+from ..runs.folder import Run, keep_picture
 
 
 class AutogradFacts(LightningModule):
     """Run a demonstration, and keep what it shows in the run's folder.
 
     `predict` writes `facts.json` and, for what the demonstration draws, `graphs/NAME.dot`, `.svg`
-    and `.png`. The DataModule `Steps` drives it: it needs no data.
+    and `.png`, which is in TensorBoard, too. The DataModule `Steps` drives it: it needs no data.
 
     Args:
         demonstration: a class of `descentlab.demonstrations`.
@@ -45,9 +45,7 @@ class AutogradFacts(LightningModule):
         text = json.dumps(self._facts, indent=2, ensure_ascii=False)
         write_whole(path, text + "\n")
         for name, dot in self._graphs.items():
-            run.graphs.mkdir(exist_ok=True)
             svg = to_svg(dot)
-            write_whole(run.graphs / f"{name}.dot", dot)
-            write_whole(run.graphs / f"{name}.svg", svg)
-            write_whole(run.graphs / f"{name}.png", to_png(svg))
+            files = {"dot": dot.encode(), "svg": svg.encode(), "png": to_png(svg)}
+            keep_picture(self.trainer, run.graphs / name, files)
         self.print(f"{text}\nwritten to {path}")

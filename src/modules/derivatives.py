@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from ..drawing.curves import save_figure
 from ..drawing.derivatives import derivative_figure
+from ..drawing.figure import files_of
 from ..errors import RunError, UsageError
 from ..objectives import Comparison, Objective
 from ..objectives.derivatives import (
@@ -23,7 +23,7 @@ from ..objectives.derivatives import (
     share_of_bound,
 )
 from ..runs.files import replacing
-from ..runs.folder import Run, show_image
+from ..runs.folder import Run, keep_picture
 
 #: what the derivatives are called in the table and the figure, by order
 NAMES = ("value", "first_derivative", "second_derivative")
@@ -154,4 +154,4 @@ class Derivatives(LightningModule):
         """Keep the figure in the run's folder and in TensorBoard, where there is one."""
         panels = {name: part.tolist() for name, part in zip(NAMES, found, strict=False)}
         figure = derivative_figure(self.objective.name, points.tolist(), panels)
-        show_image(self.trainer, f"picture/{path.name}", save_figure(figure, path), 0)
+        keep_picture(self.trainer, path, files_of(figure))

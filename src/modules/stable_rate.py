@@ -14,8 +14,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..drawing.curves import save_figure
-from ..drawing.figure import Figure
+from ..drawing.figure import Figure, files_of
 from ..drawing.stability import loss_by_rate_figure, stability_map_figure
 from ..errors import UsageError
 from ..optimizers.stability import (
@@ -25,7 +24,7 @@ from ..optimizers.stability import (
     predicted_rate,
 )
 from ..runs.files import write_whole
-from ..runs.folder import Run, show_image
+from ..runs.folder import Run, keep_picture
 from .descent_module import DescentModule
 
 #: after how many the loss is drawn
@@ -158,8 +157,7 @@ class StableRate(LightningModule):
         text = json.dumps(self._found, indent=2)
         write_whole(run.folder / "stability.json", text + "\n")
         for name, figure in self._figures.items():
-            image = save_figure(figure, run.figures / name)
-            show_image(self.trainer, f"picture/{name}", image, 0)
+            keep_picture(self.trainer, run.figures / name, files_of(figure))
         self.print(f"{text}\nwritten to {run.folder / 'stability.json'}, drawn in {run.figures}")
 
 

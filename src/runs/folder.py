@@ -1,18 +1,20 @@
 """The run of a trainer: its folder, and what is written and shown there."""
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
 from ..errors import NotWritten
-from .files import failure_of_the_disk
+from ..internals.tensorboard import add_png
+from .files import failure_of_the_disk, write_whole
 from .logger import RunLogger
 from .paths import Run as Run  # what a run is, beside what a trainer does with it
 
@@ -46,11 +48,26 @@ def tensorboard(trainer: Trainer) -> Any | None:
     return None
 
 
-def show_image(trainer: Trainer, tag: str, image: NDArray[Any], step: int) -> None:
-    """Put an image, (height, width, 3), into the trainer's TensorBoard, where there is one."""
+def keep_picture(
+    trainer: Trainer, path: Path, files: Mapping[str, bytes], tag: str | None = None
+) -> None:
+    """Write the files of a picture, and show it in the trainer's TensorBoard, where there is one.
+
+    Args:
+        trainer: of the run.
+        path: the place of the files without a suffix; its folder is made.
+        files: their content by suffix, `png` among them.
+        tag: in TensorBoard; that of the path's name where it is left out.
+
+    Raises:
+        OSError: a file cannot be written; it is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, content in files.items():
+        write_whole(path.with_name(f"{path.name}.{suffix}"), content)
     writer = tensorboard(trainer)
     if writer is not None:
-        writer.add_image(tag, image, step, dataformats="HWC")
+        add_png(writer, tag or f"picture/{path.name}", files["png"], trainer.global_step)
         writer.flush()
 
 

@@ -17,10 +17,10 @@ from ..callbacks.instrument import Instrument
 from ..callbacks.learning_curves import quantity_of
 from ..callbacks.report import versions, write_report
 from ..drawing.axes import START
-from ..drawing.curves import save_figure
+from ..drawing.figure import files_of
 from ..errors import RunError
 from ..runs.files import replacing, write_whole
-from ..runs.folder import Run, device_name, run_to_write, show_image, tensorboard, warn_unwritten
+from ..runs.folder import Run, device_name, keep_picture, run_to_write, tensorboard, warn_unwritten
 from ..runs.terminal import show
 from .evaluation import table, write_rows
 from .figures import member_curves_figure
@@ -150,8 +150,7 @@ class SweepResults(Instrument):
         if len(names) == 2 and any(row.get("best_loss") is not None for row in rows):
             figures["sweep_best"] = best_loss_figure(rows, names[0], names[1])
         for label, figure in figures.items():
-            image = save_figure(figure, run.figures / label)
-            show_image(trainer, f"picture/{label}", image, trainer.global_step)
+            keep_picture(trainer, run.figures / label, files_of(figure))
 
 
 def _count(rows: Sequence[Mapping[str, Any]], status: str) -> int:

@@ -22,7 +22,7 @@ from process_state import changed, differing_files, state
 
 import descentlab
 from descentlab.__main__ import main
-from descentlab.drawing.curves import pixels
+from descentlab.drawing.figure import pixels
 from descentlab.optimizers import GradientDescent
 
 WAVY = ("--config", "toy/wavy", "--model.start", "-5")

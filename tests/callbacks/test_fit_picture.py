@@ -24,8 +24,8 @@ def drawn(monkeypatch):
         return Figure()
 
     monkeypatch.setattr(fit_picture, "fit_figure", figure)
-    monkeypatch.setattr(whole_sets, "save_figure", lambda figure, path: seen.append(path))
-    monkeypatch.setattr(whole_sets, "show_image", lambda *_: None)
+    monkeypatch.setattr(whole_sets, "files_of", lambda _: {})
+    monkeypatch.setattr(whole_sets, "keep_picture", lambda _, path, files: seen.append(path))
     return seen
 
 

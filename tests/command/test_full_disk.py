@@ -9,10 +9,11 @@ import pytest
 from command_line import RUN, YOUR_DATA
 from tensorboard.compat.tensorflow_stub.io.gfile import GFile
 
-from descentlab.callbacks import graph_export, report
+from descentlab.callbacks import report
 from descentlab.command.exception_messages import of_the_disk
 from descentlab.datamodules import regression_data
 from descentlab.modules import LinearRegression
+from descentlab.runs import folder
 
 QUIET = ("--graph_export", "null", "--learning_curves", "null")
 HOW = f"it goes on with: descentlab fit --resume {RUN}"
@@ -30,7 +31,8 @@ def full(name):
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(graph_export, "graphs/loss.png"), (report, "report.html")]
+    ("module", "name"),
+    [(folder, "graphs/loss.png"), (folder, "figures/fit.svg"), (report, "report.html")],
 )
 def test_a_disk_that_fills_while_it_is_drawn_is_named(command, here, monkeypatch, module, name):
     with monkeypatch.context() as patch:

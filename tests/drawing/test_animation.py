@@ -5,8 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from descentlab.drawing.animation import frames_of, save_animation
-from descentlab.drawing.curves import save_figure
+from descentlab.drawing.animation import animation_of, frames_of
+from descentlab.drawing.figure import files_of
 from descentlab.drawing.trajectory import Path, trajectory_figure
 
 GREEN = 255 * np.array(to_rgb("#009E73"))
@@ -38,9 +38,9 @@ def test_the_star_goes_along_the_path(tmp_path, parameters):
     names = [f"w[{n}]" for n in range(parameters)]
     path = Path(points, bowl(points), 2 * np.sqrt(bowl(points)), names, np.arange(6) * 7)
     figure = trajectory_figure(path, bowl)
-    save_figure(figure, tmp_path / "path")
+    files_of(figure)
     way = np.stack(next(x for x in figure.axes[0].lines if x.get_label() == "path").get_data(), 1)
-    save_animation(figure, tmp_path / "path.gif")
+    (tmp_path / "path.gif").write_bytes(animation_of(figure))
     expected = figure.axes[0].transData.transform(way)
     found = stars(tmp_path / "path.gif", figure.axes[0].bbox)
     assert np.abs(found - expected).max() < 4  # pixels

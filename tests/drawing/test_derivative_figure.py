@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from descentlab.drawing.curves import pixels
 from descentlab.drawing.derivatives import derivative_figure
+from descentlab.drawing.figure import pixels
 from descentlab.errors import UsageError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from descentlab.drawing.curves import pixels
+from descentlab.drawing.figure import pixels
 from descentlab.drawing.fit import Points, fit_figure
 
 X = np.array([[3.0], [1.0], [2.0]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from descentlab.drawing.curves import pixels
+from descentlab.drawing.figure import pixels
 from descentlab.drawing.trajectory import Path, plane_of, trajectory_figure
 from descentlab.errors import UsageError
 
