@@ -48,7 +48,8 @@ class GradientAudit(UpdateInstrument):
 
     Written: `gradient_audit.csv` in the run's folder, a row for each audit and, where entries are
     wrong, for each of them; and `gradient_audit.json`, with the first that was wrong, the ways that
-    the last audit compared, and why forward mode was none of them, where it was not.
+    the last audit compared, and why forward mode was none of them, where it was not. Both at the
+    end of an epoch, and where a run ends early.
 
     Args:
         every: how many updates there are from one audit to the next; one takes some 200 evaluations
@@ -77,7 +78,7 @@ class GradientAudit(UpdateInstrument):
     def _begin(self) -> None:
         self.found: list[tuple[int, Audit]] = []
         self._folder: Path | None = None
-        self._off, self._next = False, 0
+        self._off, self._next, self._written = False, 0, 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
@@ -91,6 +92,9 @@ class GradientAudit(UpdateInstrument):
         """Note where to write."""
         run = run_to_write(trainer)
         self._folder = None if run is None else run.folder
+        self._written = (
+            0  # in this fit: what an earlier one wrote may be damaged, or of later steps
+        )
 
     def updates_unheard(self, trainer: Trainer) -> int:
         """Return how many updates there are before the next audit."""
@@ -114,15 +118,24 @@ class GradientAudit(UpdateInstrument):
             return
         new = bool(audited.wrong) and not any(each.wrong for _, each in self.found)
         self.found.append((step, audited))
-        self._write()
         if new:
             said = f"the gradient is wrong at step {step}, {audited.wrong[0]}"
             if self.on_difference == "raise":
                 raise RunError(said)
             rank_zero_warn(said)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what was found."""
+        self._write()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write what was found, of a run that ends before its time."""
+        self._write()
+
     def _write(self) -> None:
-        if self._folder is None:
+        if self._folder is None or self._written == len(self.found):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         lines = [line for step, each in self.found for line in _lines(step, each)]
@@ -137,6 +150,7 @@ class GradientAudit(UpdateInstrument):
             "no_forward": last.no_forward,
         }
         write_whole(self._folder / "gradient_audit.json", json.dumps(report, indent=2) + "\n")
+        self._written = len(self.found)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was found so far."""

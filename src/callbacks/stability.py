@@ -78,6 +78,7 @@ class Stability(UpdateInstrument):
         self.found: list[Measured] = []
         self._path: Path | None = None
         self._off, self._written, self._last = False, 0, -1
+        self._kept = -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Begin anew, unless the trainer goes on."""
@@ -89,6 +90,7 @@ class Stability(UpdateInstrument):
         """Note where to write."""
         run = run_to_write(trainer)
         self._path = None if run is None else run.folder / "curvature.csv"
+        self._kept = -1  # rows: what an earlier fit wrote may be damaged, or of later steps
 
     def updates_unheard(self, trainer: Trainer) -> int:
         """Return how many updates there are before the next that is measured."""
@@ -140,14 +142,14 @@ class Stability(UpdateInstrument):
         self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:
-        if self._path is None:
+        if self._path is None or self._kept == len(self.found):
             return
         rows = (",".join("" if v is None else repr(v) for v in row) for row in self.found)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self._path, "\n".join(["step,largest,preconditioned,bound", *rows]) + "\n")
         for measured in self.found[self._written :]:
             log_series(trainer, "curvature/largest", [measured.largest], measured.step)
-        self._written = len(self.found)
+        self._written = self._kept = len(self.found)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was measured so far."""

@@ -3,6 +3,8 @@
 import pytest
 
 from descentlab.__main__ import main
+from descentlab.callbacks import gradient_audit, stability
+from descentlab.runs.files import write_whole
 
 NAMED = {
     "Parity": ("parity.json", ("--trainer.callbacks.reference", "torch.optim.SGD")),
@@ -72,3 +74,19 @@ def test_steps_that_were_made_at_once_are_counted_where_a_run_goes_on(fitted, tm
     )
     assert whole == joined
     assert {int(row.split(",")[0]) for row in whole.splitlines()[1:]} == set(range(0, 24, 7))
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("Stability", stability), ("GradientAudit", gradient_audit)]
+)
+def test_a_table_is_written_where_there_is_something_new(fitted, monkeypatch, name, module):
+    written = []
+
+    def write(path, content):
+        written.append(path.name)
+        write_whole(path, content)
+
+    monkeypatch.setattr(module, "write_whole", write)
+    flags = ("--trainer.callbacks.every", "20", "--trainer.max_epochs", "4", "--figures", "none")
+    assert fitted(name, "split", "x", *flags) == 0  # 12 updates an epoch: in its third is none
+    assert written.count(NAMED[name][0]) == 3
