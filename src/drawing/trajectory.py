@@ -136,7 +136,7 @@ def _draw_contours(
     bar = figure.colorbar(drawn, ax=axes, ticks=levels[::4])
     bar.set_label("loss", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
-    bar.set_ticklabels([_in_short(low + level**2) for level in levels[::4]])
+    bar.set_ticklabels([_in_three_digits(low + level**2) for level in levels[::4]])
     _draw_path(axes, *flat[: len(path.points)].T)
     if minimiser is not None:
         axes.plot(*flat[-1], **_mark("X", _MINIMUM), label="minimum")
@@ -177,11 +177,11 @@ def _levels(heights: Numbers, low: float) -> tuple[Numbers, Numbers]:
     return shown, np.linspace(0.0, top or 1.0, _LEVELS + 1)
 
 
-def _in_short(loss: float) -> str:
+def _in_three_digits(loss: float) -> str:
     """Return a loss with three digits.
 
     Example:
-        >>> _in_short(1039.7), _in_short(0.016512)
+        >>> _in_three_digits(1039.7), _in_short(0.016512)
         ('1040', '0.0165')
     """
     return f"{float(f'{loss:.3g}'):g}"
