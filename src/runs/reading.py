@@ -68,7 +68,19 @@ def read_checkpoint(path: Path, advice: str = ADVICE) -> dict[str, Any]:
             raise UsageError(
                 f"{path} is damaged, its {name} is no {KINDS[name].__name__}: {advice}"
             )
+    if not _counts(found.get("loops")):
+        raise UsageError(f"{path} is damaged, its loops count in what is no number: {advice}")
     return found
+
+
+def _counts(loops: Any) -> bool:
+    """Return whether the loops of a checkpoint count in whole numbers, at any depth."""
+    if not isinstance(loops, Mapping):
+        return True
+    counted = [loops[name] for name in ("total", "current") if isinstance(loops.get(name), Mapping)]
+    return all(type(count) is int for each in counted for count in each.values()) and all(
+        _counts(part) for part in loops.values()
+    )
 
 
 @contextmanager
