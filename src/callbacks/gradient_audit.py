@@ -92,9 +92,7 @@ class GradientAudit(UpdateInstrument):
         """Note where to write."""
         run = run_to_write(trainer)
         self._folder = None if run is None else run.folder
-        self._written = (
-            0  # in this fit: what an earlier one wrote may be damaged, or of later steps
-        )
+        self._written = 0  # rows: an earlier fit's may be damaged, or of later steps
 
     def updates_unheard(self, trainer: Trainer) -> int:
         """Return how many updates there are before the next audit."""

@@ -144,10 +144,10 @@ class LearningCurves(Instrument):
             if self._count:
                 own = quantity if self.names == ("loss/train", "loss/val") else "loss"
                 figure = learning_curve_figure(self.epochs, self.curves, own)
-                _keep(trainer, figure, folder / "epoch_losses")
+                keep_picture(trainer, folder / "epoch_losses", files_of(figure))
             if source is not None and source.losses:
                 figure = _batch_figure(source, trainer, quantity)
-                _keep(trainer, figure, folder / "batch_losses")
+                keep_picture(trainer, folder / "batch_losses", files_of(figure))
         except Exception as error:  # a picture is never worth a run
             warn_unwritten("The learning curves were not drawn", error)
 
@@ -187,8 +187,3 @@ def _rows_of_a_short_batch(trainer: Trainer, updates: int) -> int:
     size = (size or 0) * trainer.accumulate_grad_batches
     left = rows - (updates - 1) * size if rows and size else 0
     return left if 0 < left < size else 0
-
-
-def _keep(trainer: Trainer, figure: Figure, path: Path) -> None:
-    """Write a figure into the run's folder and into TensorBoard, where there is one."""
-    keep_picture(trainer, path, files_of(figure))

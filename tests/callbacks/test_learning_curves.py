@@ -220,7 +220,7 @@ def test_figures_that_fail_cost_a_warning_only(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError("no room")
 
-    monkeypatch.setattr(learning_curves, "_keep", fail)
+    monkeypatch.setattr(learning_curves, "keep_picture", fail)
     curves = LearningCurves()
     with pytest.warns(UserWarning, match="learning curves were not drawn: no room"):
         fit(tmp_path, curves)

@@ -188,6 +188,7 @@ def test_one_point_is_drawn(value):
     curve = learning_curve_figure([0], {"loss": [value]})
     for figure in (curve, batch_loss_figure([value] * 3, 2)):
         assert pixels(figure).min() < 255
+        assert b"<svg" in files_of(figure)["svg"]
 
 
 def test_what_cannot_be_drawn_is_refused():
