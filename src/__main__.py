@@ -1,8 +1,9 @@
 """The console script `descentlab`: what needs no torch is answered before it is imported."""
 
+import gc
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -33,14 +34,28 @@ def _obey(words: list[str], alone: bool) -> int:
     if words[:1] == ["configs"]:
         return _list_configs(words[1:])
     if place := OF_THEIR_OWN.get(words[0] if words else ""):
-        status: int = import_module(place, __package__).main(words[1:])
+        with _kept_for_good() if alone else nullcontext():
+            command = import_module(place, __package__)
+        status: int = command.main(words[1:])
         return status
     from .command.imports import never_from, run_folders
 
     with never_from(run_folders(words)):
-        from .command.process import run
+        with _kept_for_good() if alone else nullcontext():
+            from .command.process import run
 
         return run(words, alone)
+
+
+@contextmanager
+def _kept_for_good() -> Iterator[None]:
+    """Keep what is imported out of the garbage collector, for which it is a second's work."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _list_configs(words: list[str]) -> int:

@@ -68,7 +68,6 @@ def keep_picture(
     writer = tensorboard(trainer)
     if writer is not None:
         add_png(writer, tag or f"picture/{path.name}", files["png"], trainer.global_step)
-        writer.flush()
 
 
 def warn_unwritten(what: str, error: Exception) -> None:
