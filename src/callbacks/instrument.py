@@ -22,7 +22,7 @@ class Instrument(Callback):
     `updates_unheard(trainer)`, in the same class as its hooks, how many come before the next that
     it looks at: those are made at once, and it is told of them by `on_updates` alone, if it has
     one. What it has registered as a hook of an optimizer's step, marked by `may_go_unheard`, is
-    not called for them.
+    not called for them; what it has made by `heard_past_step` is, where many are made at once.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -35,8 +35,7 @@ class Instrument(Callback):
 class UpdateInstrument(Instrument):
     """An instrument that looks at each update by itself, and refuses where there are none such.
 
-    Batches are trained on one by one where it listens; compiled updates, and those of a sweep, are
-    many at once.
+    Compiled updates, and those of a sweep, are many at once.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -15,7 +15,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import RunError, UsageError
-from ..internals.torch import copy_all, step_unheard
+from ..internals.torch import copy_all, heard_past_step, step_unheard
 from ..runs.files import write_whole
 from ..runs.folder import run_to_write
 from .fresh_metrics import is_new
@@ -150,8 +150,9 @@ class Parity(UpdateInstrument):
                 "the reference. Start it with Parity from the beginning"
             )
         for shadow, optimizer in zip(self._shadows, trainer.optimizers, strict=False):
-            self._handles.append(optimizer.register_step_pre_hook(shadow.grow))
-            self._handles.append(optimizer.register_step_post_hook(self._follower(shadow)))
+            grow, follow = heard_past_step(shadow.grow), heard_past_step(self._follower(shadow))
+            self._handles.append(optimizer.register_step_pre_hook(grow))
+            self._handles.append(optimizer.register_step_post_hook(follow))
 
     def _follower(self, shadow: "_Shadow") -> Any:
         def follow(optimizer: Optimizer, *_: Any) -> None:

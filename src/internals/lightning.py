@@ -38,6 +38,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import torch
+from lightning.fabric.utilities.seed import _collect_rng_states
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.profilers import PassThroughProfiler
@@ -348,3 +349,11 @@ def same_draws() -> Iterator[None]:
             failed = error
     if failed is not None:
         raise failed
+
+
+def random_state() -> list[Any]:
+    """Return the state of the global random generators, to be compared with a later one."""
+    states = _collect_rng_states()
+    kind, keys, *rest = states["numpy"]
+    torchs = [states["torch"], *states["torch.cuda"]]
+    return [states["python"], kind, keys.tobytes(), rest, *(s.numpy().tobytes() for s in torchs)]

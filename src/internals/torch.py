@@ -50,6 +50,7 @@ __all__ = [
     "forget_gradients",
     "gradients_have_listeners",
     "heard_by_none",
+    "heard_past_step",
     "homes",
     "may_go_unheard",
     "method_of",
@@ -79,9 +80,20 @@ def may_go_unheard(hook: Hook) -> Hook:
     return hook
 
 
+def heard_past_step(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a hook of an optimizer's step that may be called beside it, without its arguments."""
+    marked = functools.partial(hook)
+    marked.heard_past_step = True  # type: ignore[attr-defined]
+    return may_go_unheard(marked)
+
+
 @contextmanager
-def heard_by_none(optimizer: Optimizer) -> Iterator[None]:
-    """Leave out, for some steps, the hooks that `may_go_unheard` has marked."""
+def heard_by_none(optimizer: Optimizer) -> Iterator[list[list[Callable[..., Any]]]]:
+    """Leave out, for some steps, the hooks that `may_go_unheard` has marked.
+
+    Yields:
+        Those among them that `heard_past_step` has marked, before and after a step: to be called.
+    """
     tables: list[Any] = [
         optimizer._optimizer_step_pre_hooks,
         optimizer._optimizer_step_post_hooks,
@@ -91,7 +103,9 @@ def heard_by_none(optimizer: Optimizer) -> Iterator[None]:
         for key in [key for key, hook in hooks.items() if hasattr(hook, "may_go_unheard")]:
             del table[key]
     try:
-        yield
+        yield [
+            [hook for hook in each.values() if hasattr(hook, "heard_past_step")] for each in kept
+        ]
     finally:
         for table, hooks in zip(tables, kept, strict=True):
             table.clear()

@@ -22,6 +22,8 @@ from .compiled import BLOCK, CompiledUpdates
 from .one_by_one import steps_as_written, unheard, why_one_by_one
 
 Batch = tuple[Tensor, ...]
+Update = Callable[[Any], Tensor]
+Listener = Callable[[Optimizer], None]
 Context = Callable[[], AbstractContextManager[Any]]
 
 REST = 50  # updates at most, after one that had to go by itself, until it is asked again: 14 µs
@@ -101,8 +103,8 @@ class ChunkDescent:
             if self.compiles:
                 self._compiled(turn, updates, losses, batches)
             if not turn.made:
-                with heard_by_none(self.optimizer):
-                    self._uncompiled(turn, updates, losses, batches)
+                with heard_by_none(self.optimizer) as listeners:
+                    self._uncompiled(turn, updates, losses, batches, listeners)
             say_stepped(self.optimizer)
             if not self.module.automatic_optimization:
                 self.module.step_schedulers()
@@ -123,11 +125,16 @@ class ChunkDescent:
         ]
 
     def _uncompiled(
-        self, turn: Turn, updates: int, losses: list[Tensor], batches: list[Any]
+        self,
+        turn: Turn,
+        updates: int,
+        losses: list[Tensor],
+        batches: list[Any],
+        listeners: list[list[Listener]],
     ) -> None:
         end = time.monotonic() + SECONDS
         whole, of_loss = self._contexts()
-        update = self._short(of_loss) if steps_as_written(self.optimizer) else self._step(of_loss)
+        update = self._heard(self._update(of_loss), *listeners)
         with whole():
             for _ in range(updates):
                 batches[:] = [turn.next()]
@@ -146,7 +153,25 @@ class ChunkDescent:
             return nullcontext, precision.train_step_context
         return precision.train_step_context, nullcontext
 
-    def _short(self, of_loss: Context) -> Callable[[Any], Tensor]:
+    def _update(self, of_loss: Context) -> Update:
+        return (self._short if steps_as_written(self.optimizer) else self._step)(of_loss)
+
+    def _heard(self, update: Update, before: list[Listener], after: list[Listener]) -> Update:
+        """Return an update with what is to be called before its step and after."""
+        if not before and not after:
+            return update
+
+        def heard(batch: Any) -> Tensor:
+            for listener in before:
+                listener(self.optimizer)
+            loss = update(batch)
+            for listener in after:
+                listener(self.optimizer)
+            return loss
+
+        return heard
+
+    def _short(self, of_loss: Context) -> Update:
         rule = cast(Rule, self.optimizer)
         slots = [
             (p, group) for group in rule.param_groups for p in group["params"] if p.requires_grad
@@ -166,7 +191,7 @@ class ChunkDescent:
 
         return short
 
-    def _step(self, of_loss: Context) -> Callable[[Any], Tensor]:
+    def _step(self, of_loss: Context) -> Update:
         step = step_unheard(self.optimizer)
 
         def update(batch: Any) -> Tensor:

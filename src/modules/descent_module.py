@@ -84,6 +84,10 @@ class DescentModule(LeanModule, ABC):
         for name in [name for name, value in self.hparams.items() if not is_plain(value)]:
             del self.hparams[name]  # a checkpoint holds plain types alone
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy has; it makes metrics of its own where it measures."""
+        return {**super().__getstate__(), "_set_metrics": {}}
+
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
         """Return the loss of one batch, a tensor without dimensions."""

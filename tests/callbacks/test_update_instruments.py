@@ -1,9 +1,12 @@
 """What looks at each update, where many are made in one training step."""
 
+import json
+
 import pytest
 
 from descentlab.__main__ import main
 from descentlab.callbacks import gradient_audit, stability
+from descentlab.modules.chunks import ChunkDescent
 from descentlab.runs.files import write_whole
 
 NAMED = {
@@ -33,15 +36,46 @@ def fitted(tmp_path, monkeypatch):
 
 
 @ALL
-def test_chunks_are_measured_as_batches_one_by_one(fitted, tmp_path, name):
-    off = ("--learning_curves", "null", "--fit_picture", "null")
-    assert fitted(name, "split", "one", *off, *MANUAL) == 0
-    assert fitted(name, "split", "five", *off, *MANUAL, "--data.chunk", "5") == 0
-    one, five = (
-        (tmp_path / f"logs/{n}/version_0" / NAMED[name][0]).read_text() for n in ("one", "five")
+@pytest.mark.parametrize(
+    "flags", [MANUAL, (), ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.1")]
+)
+def test_chunks_are_measured_as_batches_one_by_one(fitted, tmp_path, name, flags):
+    off = ("--learning_curves", "null", "--fit_picture", "null", *flags)
+    found = []
+    for chunk in ("1", "5", "auto"):
+        assert fitted(name, "split", chunk, *off, "--data.chunk", chunk) == 0
+        found.append((tmp_path / f"logs/{chunk}/version_0" / NAMED[name][0]).read_text())
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) > 50
+
+
+@pytest.mark.filterwarnings("ignore:the run leaves its reference")
+@pytest.mark.parametrize("on_difference", ["record", "raise"])
+@pytest.mark.parametrize("made_by", ["Momentum", "torch.optim.SGD"])
+def test_parity_names_the_same_step_in_chunks(
+    fitted, tmp_path, monkeypatch, on_difference, made_by
+):
+    """The reference's momentum is another one, which shows at the second step."""
+    makers, plain = [], ChunkDescent.make
+    monkeypatch.setattr(
+        ChunkDescent, "make", lambda *given: makers.append(given[2]) or plain(*given)
     )
-    assert one == five
-    assert len(one) > 50
+    flags = (
+        *("--model.optimizer", made_by, "--model.optimizer.lr", "1e-6"),
+        *("--model.optimizer.momentum", "0.5", "--trainer.callbacks.reference.momentum", "0.6"),
+        *("--trainer.callbacks.on_difference", on_difference, "--figures", "none"),
+    )
+    found = []
+    for chunk in ("1", "auto"):
+        status = fitted("Parity", "split", chunk, *flags, "--data.chunk", chunk)
+        assert status == int(on_difference == "raise")
+        folder = tmp_path / f"logs/{chunk}/version_0"
+        assert makers if chunk == "auto" else not makers
+        files = ("parity.json", "batch_losses.csv")
+        found.append([(folder / file).read_text() for file in files])
+    assert found[0] == found[1]
+    first = json.loads(found[0][0])["first"]
+    assert (first["step"], first["parameter"]) == (3, "slope")  # `every` is 3
 
 
 @ALL

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from descentlab.internals.lightning import same_draws
+from descentlab.internals.lightning import random_state, same_draws
 from descentlab.sweeps import seeded
 
 
@@ -37,3 +37,22 @@ def test_an_exception_leaves_the_generators_too(isolated, error):
     torch.manual_seed(3)
     assert found == drawn()
     assert all(a != b for a, b in zip(found, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        random.random,
+        random.gauss,
+        np.random.rand,
+        np.random.standard_normal,
+        lambda: torch.rand(()),
+        lambda: torch.randn(()),
+    ],
+)
+def test_the_state_tells_whether_something_was_drawn(draw):
+    for _ in range(3):  # of two normal numbers that are made at once the second one is kept
+        before = random_state()
+        assert random_state() == before
+        draw()
+        assert random_state() != before

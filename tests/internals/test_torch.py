@@ -10,6 +10,7 @@ from descentlab.internals.torch import (
     forget_gradients,
     gradients_have_listeners,
     heard_by_none,
+    heard_past_step,
     may_go_unheard,
     method_of,
     step_has_listeners,
@@ -154,6 +155,20 @@ def test_marked_hooks_of_a_step_are_left_out_for_a_while():
         optimizer.step()
     optimizer.step()
     assert calls == ["always", "quiet", "always", "after"]
+
+
+def test_marked_hooks_are_handed_out_to_be_called_beside_the_step():
+    optimizer, calls = rule(), []
+    optimizer.register_step_pre_hook(heard_past_step(lambda *_: calls.append("before")))
+    optimizer.register_step_post_hook(may_go_unheard(lambda *_: calls.append("quiet")))
+    optimizer.register_step_post_hook(heard_past_step(lambda *_: calls.append("after")))
+    with heard_by_none(optimizer) as (before, after):
+        assert not step_has_listeners(optimizer)
+        for hook in (*before, *after):
+            hook(optimizer)
+    assert calls == ["before", "after"]
+    optimizer.step()
+    assert calls[2:] == ["before", "quiet", "after"]
 
 
 def test_all_are_copied():

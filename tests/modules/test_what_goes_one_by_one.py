@@ -156,9 +156,12 @@ TABLE = {
         one(lambda: ours.GradientAudit(every=7)),
         {"callbacks": lambda _: [ours.Stability(every=3), ours.GradientAudit(every=5)]},
     ],
-    "`Parity`; the other instruments at every update": [
-        one(lambda: ours.GradientStatistics(every=1)),
+    "`Parity`, which is told of each step": [
+        one(lambda: ours.Parity(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9))),
         one(lambda: ours.Parity(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), every=100)),
+    ],
+    "these three at every update": [
+        one(lambda: ours.GradientStatistics(every=1)),
         one(lambda: ours.Stability(every=1)),
         one(lambda: ours.GradientAudit(every=1)),
         one(lambda: StabilityThatListens(every=4)),
@@ -208,6 +211,7 @@ MANY = {
     "`loss` of your own",
     "`BatchLoss`, `AcceleratorTimer`, `Progress`, `BestParameters`, `LearningCurves`",
     "`Stability`, `GradientAudit`, `GradientStatistics`, between the updates that they look at",
+    "`Parity`, which is told of each step",
     "`ModelCheckpoint` at the end of epochs or of validations",
     "a scheduler that is stepped at the end of an epoch",
     "`limit_train_batches`, `val_check_interval`, `max_steps`, `check_val_every_n_epoch`, "
