@@ -1,10 +1,14 @@
 """What a page of the documentation holds: blocks of code, commands with what they show, links."""
 
+import io
 import re
 import shlex
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 ENOUGH = "10"  # epochs of the long experiment where its output is not shown
@@ -121,3 +125,11 @@ def _same_word(shown, printed):
         return abs(ours - theirs) <= unit  # the last digit, as another processor rounds it
     except (InvalidOperation, TypeError):  # words, and what is not finite
         return shown == printed
+
+
+def same_picture(saved, anew):
+    """Whether two PNG files show the same, to 0.05 of 255 on the mean of all pixels."""
+    ours, theirs = (
+        np.asarray(Image.open(io.BytesIO(each)).convert("RGB"), float) for each in (saved, anew)
+    )
+    return ours.shape == theirs.shape and float(np.abs(ours - theirs).mean()) <= 0.05

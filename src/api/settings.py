@@ -2,14 +2,16 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from .. import optimizers
 from ..command.parser_messages import MEANT
 from ..comparison.differences import flat
 from ..errors import UsageError
@@ -57,10 +59,19 @@ def _refuse(key: str, flags: Sequence[str], configs: Sequence[str]) -> None:
         )
     if meant := MEANT.get(f"--{key}"):
         raise UsageError(f"{key}: there is no such flag: give {meant.removeprefix('--')}")
+    if rules := [kind for kind in optimizers.__all__ if key in _parameters(kind)]:
+        raise UsageError(
+            f"{key}: the optimizer of {' and '.join(configs) or 'fit'} has none: give one that "
+            f'has, as optimizer="{rules[0]}"'
+        )
     names = sorted({flag.rpartition(".")[2] for flag in flags})
     near = get_close_matches(key, names, 1, 0.6)
     advice = f"did you mean {near[0]}?" if near else "give a whole one, **{'model.x.y': VALUE}"
     raise UsageError(f"{key}: no flag of {' and '.join(configs) or 'fit'} ends so; {advice}")
+
+
+def _parameters(rule: str) -> Iterable[str]:
+    return signature(getattr(optimizers, rule)).parameters
 
 
 def _words(known: Mapping[str, Any]) -> Iterator[str]:

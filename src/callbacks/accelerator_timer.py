@@ -1,6 +1,5 @@
 """Time per update and per epoch, on any device."""
 
-import json
 import statistics
 import time
 from typing import Any
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..internals.lightning import call_again, pass_over
-from ..runs.files import write_whole
+from ..runs.files import write_json
 from ..runs.folder import device_name, run_to_write
 from .instrument import Instrument
 
@@ -95,7 +94,7 @@ class AcceleratorTimer(Instrument):
         run = run_to_write(trainer)
         if run is not None and (self.epoch_seconds or not run.timing.is_file()):
             run.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(run.timing, json.dumps(self.report(pl_module.device), indent=2) + "\n")
+            write_json(run.timing, self.report(pl_module.device))
 
     def report(self, device: torch.device) -> dict[str, Any]:
         """Return what was measured: seconds, as median and quartiles, and on what."""

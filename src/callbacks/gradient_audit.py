@@ -1,7 +1,6 @@
 """The gradient of a run's loss, held against other ways to it."""
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, is_dataclass
@@ -18,7 +17,7 @@ from torchmetrics import Metric
 
 from ..errors import RunError, UsageError
 from ..internals.lightning import LossReached, look_on, random_state, same_draws
-from ..runs.files import write_whole
+from ..runs.files import write_json, write_whole
 from ..runs.folder import run_to_write
 from ..verify.gradients import Audit, WrongEntry, audit
 from .fresh_metrics import is_new
@@ -147,7 +146,7 @@ class GradientAudit(UpdateInstrument):
             "ways": last.ways,
             "no_forward": last.no_forward,
         }
-        write_whole(self._folder / "gradient_audit.json", json.dumps(report, indent=2) + "\n")
+        write_json(self._folder / "gradient_audit.json", report)
         self._written = len(self.found)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A run's optimizer beside a reference, on the run's own gradients."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import RunError, UsageError
 from ..internals.torch import copy_all, heard_past_step, step_unheard
-from ..runs.files import write_whole
+from ..runs.files import write_json
 from ..runs.folder import run_to_write
 from .fresh_metrics import is_new
 from .instrument import UpdateInstrument
@@ -203,7 +202,7 @@ class Parity(UpdateInstrument):
         first = None if self.first is None else {**asdict(self.first), "size": self.first.size}
         found = {"steps": self.steps, "largest": self.largest, "first": first}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, json.dumps(found, indent=2) + "\n")
+        write_json(self._path, found)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen no more."""

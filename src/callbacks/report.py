@@ -17,6 +17,7 @@ from ..drawing.page import code, page, paragraph, picture, section, table
 from ..errors import RunError
 from ..runs.files import failure_of_the_disk, write_whole
 from ..runs.folder import warn_unwritten
+from ..runs.hyperparameters import flat
 from ..runs.paths import Run
 from ..runs.record import Record
 
@@ -86,6 +87,18 @@ def _asked(record: Record) -> Iterator[str]:
     flags = list(record.changed().items())
     if flags:
         yield section("Flags that were given", table(["flag", "value"], flags))
+    settings = _settings(record)
+    if settings:
+        yield section("Settings", table(["setting", "value"], settings))
+
+
+def _settings(record: Record) -> list[list[str]]:
+    """Return what the model, the data and the training were set to, in short."""
+    given = {name: record.config.get(name) for name in ("model", "data")}
+    trainer = record.config.get("trainer")
+    given["max_epochs"] = trainer.get("max_epochs") if isinstance(trainer, Mapping) else None
+    found = flat({**given, "seed": record.config.get("seed_everything")})
+    return [[name, text] for name, value in found.items() if len(text := str(value)) <= 200]
 
 
 def _results(record: Record) -> Iterator[str]:

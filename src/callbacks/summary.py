@@ -1,6 +1,5 @@
 """Summary of a fit: a table and a page for the reader, a file for scripts, HParams."""
 
-import json
 import math
 import os
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from ..runs.files import write_whole
+from ..runs.files import write_json
 from ..runs.folder import Run, device_name, parameter_values, run_to_write
 from ..runs.hyperparameters import flat
 from ..runs.logger import RunLogger
@@ -92,7 +91,9 @@ class Summary(Instrument):
     def _keep(self, trainer: Trainer, fresh: dict[str, float]) -> None:
         self.last |= {name: fresh[tag] for name, tag in _TAGS.items() if tag in fresh}
         for name, tag in _TAGS.items():
-            if tag in fresh and (name not in self.least or fresh[tag] < self.least[name]["loss"]):
+            if not math.isfinite(fresh.get(tag, math.nan)):
+                continue
+            if name not in self.least or fresh[tag] < self.least[name]["loss"]:
                 self.least[name] = {
                     "epoch": trainer.current_epoch,
                     "loss": fresh[tag],
@@ -129,7 +130,7 @@ class Summary(Instrument):
             return
         report = self.report(trainer, pl_module)
         run.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(run.summary, json.dumps(report, indent=2) + "\n")
+        write_json(run.summary, report)
         best = report["least"]["val"] or report["least"]["train"]
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and best and pl_module.hparams:
@@ -185,6 +186,7 @@ class Summary(Instrument):
             for name, label in (("train", "training"), ("val", "validation"))
             if (least := report["least"][name])
         ]
+        rows += self._ended_higher()
         rows += [(name, _short(value)) for name, value in report["parameters"].items()]
         if self._first_rates:
             rows.append(("lr", self._rates(trainer)))
@@ -207,6 +209,14 @@ class Summary(Instrument):
         """Return the learning rates, at the start and, where they are others, at the end."""
         now = _rates(trainer)
         return now if now == self._first_rates else f"{self._first_rates}, {now} at the end"
+
+    def _ended_higher(self) -> list[tuple[str, str]]:
+        """Return the last training loss where it is above the start, and was below it before."""
+        start, last = (found.get("train") for found in (self.start, self.last))
+        least = (self.least.get("train") or {}).get("loss", math.inf)
+        if start is None or last is None or not least <= start < last:
+            return []
+        return [("last training loss", f"{last:.6g}, worse than at the start ({start:.6g})")]
 
     def _rose(self, name: str) -> str:
         """Return what is to be said of a loss that was never below its start."""

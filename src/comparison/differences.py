@@ -17,7 +17,8 @@ UNSET = "not set"  # what a config says of a key that it has not
 def config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return the keys that are not the same in all configurations, with the value in each.
 
-    A key is named as its flag is: `model.optimizer.lr`, and `model.optimizer` for the class.
+    A key is named as its flag is: `model.optimizer.lr`, and `model.optimizer` for the class. One
+    that is null where it is there at all is no difference.
 
     Example:
         >>> config_differences([{"a": {"lr": 1, "b": 2}}, {"a": {"lr": 3, "b": 2}}])
@@ -26,7 +27,8 @@ def config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[s
     every = [dict(flat(config)) for config in configs]
     keys = dict.fromkeys(key for each in every for key in each)
     found = {key: [_shown(each, key) for each in every] for key in keys}
-    return {key: values for key, values in found.items() if len(set(values)) > 1}
+    nothing = {"null", UNSET}
+    return {key: v for key, v in found.items() if len(set(v)) > 1 and not nothing >= set(v)}
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

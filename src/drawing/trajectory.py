@@ -16,7 +16,9 @@ from .figure import Figure
 Numbers = NDArray[np.float64]
 
 _PATH, _START, _END, _MINIMUM = "#D55E00", "#0072B2", "#009E73", "#CC79A7"  # Okabe and Ito
-_CURVE_POINTS, _PLANE_POINTS = 241, 49
+_CURVE_POINTS, _PLANE_POINTS = (241, 961, 3841), 49
+_BANDS = 240  # of a curve whose waves are narrower than the picture can show
+_RESOLVED = 0.05  # of the curve's height: how far it may lie beside the middle of its neighbours
 _LEVELS = 24
 _MARGIN = 0.25  # of the path's extent, on each side
 _MARKED_UP_TO = 60  # points
@@ -104,8 +106,7 @@ def _draw_curve(
 ) -> None:
     """Draw the curve of a loss of one parameter, and the path on it."""
     seen = path.points if minimiser is None else np.vstack([path.points, minimiser])
-    places = np.linspace(*_range(seen), _CURVE_POINTS)
-    axes.plot(places, loss(places[:, None]), color="0.45", linewidth=1.4, label="loss")
+    _draw_loss(axes, _range(seen), loss)
     _draw_path(axes, path.points[:, 0], path.losses)
     if minimiser is not None:
         least = loss(minimiser.reshape(1, 1))
@@ -113,6 +114,21 @@ def _draw_curve(
     axes.set_xlabel(path.names[0])
     axes.set_ylabel("loss")
     axes.grid(visible=True, color="0.9")
+
+
+def _draw_loss(axes: Axes, ends: tuple[float, float], loss: Callable[[Numbers], Numbers]) -> None:
+    """Draw the curve of a loss; where its waves are too narrow to be seen, between what it lies."""
+    for count in _CURVE_POINTS:
+        places = np.linspace(*ends, count)
+        heights = loss(places[:, None])
+        beside = np.abs(heights[1:-1] - (heights[:-2] + heights[2:]) / 2)
+        if not np.nanmax(beside) > _RESOLVED * np.ptp(heights[np.isfinite(heights)]):
+            axes.plot(places, heights, color="0.45", linewidth=1.4, label="loss")
+            return
+    bands = heights[:-1].reshape(_BANDS, -1)
+    middles = places[:-1].reshape(_BANDS, -1).mean(axis=1)
+    label = "loss, in narrow waves"
+    axes.fill_between(middles, bands.min(axis=1), bands.max(axis=1), color="0.8", label=label)
 
 
 def _draw_contours(

@@ -56,20 +56,32 @@ class Handout:
             formula: what is computed.
             note: what is wrong or incomplete in the handout, or what to know.
 
+        A cell of a notebook that is run again, changed or not, replaces its entry.
+
         Raises:
-            UsageError: if the id names an entry already, or can name no file.
+            UsageError: if the id names another entry already, or can name no file.
         """
         name = f"{self.code}-{number}"
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise UsageError(f"{name!r} names no entry: take letters, digits, points and hyphens")
-        if name in self.entries:
-            raise UsageError(f"the entry {name} is there twice: give one another number")
 
         def add(fill: Fill) -> Fill:
+            if name in self.entries and not _is_again(self.entries[name].fill, fill):
+                raise UsageError(f"the entry {name} is there twice: give one another number")
             self.entries[name] = Entry(name, self, title, config, formula, note, fill)
             return fill
 
         return add
+
+
+def _is_again(before: Fill, now: Fill) -> bool:
+    """Return whether a function is one from before, of a source that was run again or changed."""
+    codes = [inspect.unwrap(each).__code__ for each in (before, now)]
+    places = [(code.co_filename, code.co_firstlineno) for code in codes]
+    same_file = places[0][0] == places[1][0]
+    return codes[0].co_qualname == codes[1].co_qualname and (
+        places[0] == places[1] or not same_file
+    )
 
 
 @dataclass(frozen=True)

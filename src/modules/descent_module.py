@@ -1,6 +1,9 @@
 """Base class of the modules: one loss, two ways to descend it, and the loss on whole sets."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -348,7 +351,9 @@ class DescentModule(LeanModule, ABC):
 
         Under several processes a batch may be without rows, which adds nothing.
         """
-        metric = self.metric(f"loss/{name}", SumMetric if self.reduction == "sum" else MeanMetric)
+        kind = SumMetric if self.reduction == "sum" else MeanMetric
+        # a loss that is no number makes that of its set none: by default it would be left out
+        metric = self.metric(f"loss/{name}", partial(kind, nan_strategy=math.nan))
         rows = batch_rows(batch)
         loss = self.loss(batch) if rows else 0.0
         if self.reduction == "sum":
@@ -356,7 +361,7 @@ class DescentModule(LeanModule, ABC):
         else:
             metric.update(loss, rows)
 
-    def metric(self, tag: str, kind: type[Metric]) -> Metric:
+    def metric(self, tag: str, kind: Callable[[], Metric]) -> Metric:
         """Return the metric of a tag, made at its first use."""
         if tag not in self._set_metrics:
             self._set_metrics[tag] = kind().to(self.device)

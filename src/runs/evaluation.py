@@ -1,7 +1,6 @@
 """Metrics of a run's parameters: the last, the best, or those of any epoch."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
 from ..errors import RunError, UsageError
-from .files import replacing, write_whole
+from .files import replacing, write_json
 from .folder import Run, parameter_values
 from .parameter_history import KEPT_ELSEWHERE, read_history
 from .reading import ADVICE, loading, read_checkpoint, read_plain
@@ -138,7 +137,7 @@ class Evaluation:
             return f"predictions of {' and '.join(columns)} parameters: {path}"
         path = folder / f"{self.kind}.json"
         content = {name: _by_short_name(column) for name, column in columns.items()}
-        write_whole(path, json.dumps(content, indent=2) + "\n")
+        write_json(path, content)
         return f"{self._table(columns)}\n\nwritten to {path}"
 
     def _table(self, columns: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,7 +1,9 @@
 """Files that are never half written."""
 
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +55,23 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with replacing(path, "w" if isinstance(content, str) else "wb") as file:
         file.write(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain values as JSON, with null for a number that is not finite, which it has not.
+
+    Raises:
+        OSError: if it cannot be written, naming the path.
+    """
+    write_whole(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def save_atomically(content: Any, path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run's folder holds, read as plain values; a damaged or foreign file is named."""
 
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -108,6 +109,11 @@ def loading(path: str | Path | None) -> Iterator[None]:
             raise UsageError(
                 f"{path} does not fit the configured model: {details.rstrip('. ')}: give a "
                 "checkpoint of such a model, or begin a new run"
+            ) from error
+        if done := re.search(r"current_epoch=(\d+), but .*max_epochs=(\d+)\)", str(error)):
+            raise UsageError(
+                f"trainer.max_epochs = {done[2]}: the run of {path} has {int(done[1]) + 1} epochs "
+                "already: give as many, or more"
             ) from error
         raise UsageError(
             f"{path} does not fit this run, or is damaged ({type(error).__name__}: {error}): give "

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from .paths import Run
 
 #: begins the line of a config.yaml that holds the command
 COMMAND = "# descentlab "
+#: how a run ended whose loss is above that before any update
+WORSE = "worse than start"
 
 #: a metric's values: the number of updates before each, and the values
 Curve = tuple[list[int], list[float]]
@@ -55,8 +57,23 @@ class Record:
 
     @cached_property
     def test(self) -> dict[str, Any]:
-        """What a test found, for the last and the best parameters; empty where there was none."""
-        return _json(self.run.folder / "test.json")
+        """What a test found, for the last and the best parameters.
+
+        It is empty where there was none, or where the run went on since.
+        """
+        found = _json(self.run.folder / "test.json")
+        last = found.get("last")
+        if isinstance(last, Mapping):
+            went_on = last.get("epoch", math.inf) < max(self.epochs.values(), default=0)
+        else:
+            went_on = self._members_went_on(found.get("members") or [])
+        return {} if went_on else found
+
+    def _members_went_on(self, tested: Sequence[Mapping[str, Any]]) -> bool:
+        """Return whether members of a sweep were trained on since a test."""
+        with _sound(self.run.folder / "sweep.csv") as rows:
+            made = [int(row["updates"]) for row in rows if row.get("updates")]
+        return max(made, default=0) > max((each.get("updates") or 0 for each in tested), default=0)
 
     @property
     def is_sweep(self) -> bool:
@@ -136,8 +153,15 @@ class Record:
         if wrong:
             return f"diverged at step {wrong[0]}"
         if self.is_summed_up:
-            return "finished"
+            return WORSE if self._ended_higher() else "finished"
         return f"unfinished, {len(set(self.epochs.values()))} epochs"
+
+    def _ended_higher(self) -> bool:
+        """Return whether the training loss, or else that of validation, ended above its start."""
+        start, last = (self.summary.get(when) or {} for when in ("start", "last"))
+        name = "train" if last.get("train") is not None else "val"
+        before, after = start.get(name), last.get(name)
+        return before is not None and after is not None and bool(after > before)
 
     def changed(self) -> dict[str, str]:
         """Return the flags that were given beside the config that the run is named after."""

@@ -1,8 +1,6 @@
 """Metrics of the members of a sweep: last and best parameters of each, on whole sets."""
 
 import csv
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..modules.descent_module import DescentModule
 from ..runs.evaluation import hold_to_rows_of, keeping_results, plain_trainer
-from ..runs.files import replacing, write_whole
+from ..runs.files import replacing, write_json
 from ..runs.folder import Run
 from ..runs.reading import read_checkpoint
 from .data import seeded
@@ -78,8 +76,7 @@ class MemberEvaluation:
         json_path = run.folder / f"{self.kind}.json"
         csv_path = run.folder / f"sweep_{self.kind}.csv"
         with keeping_results(run):
-            text = json.dumps({"members": finite_or_none(rows)}, indent=2)
-            write_whole(json_path, text + "\n")
+            write_json(json_path, {"members": rows})
             write_rows([_flat(row) for row in rows], csv_path)
         shown = [_flat(row) for row in ranked(rows)]
         columns = [*members.names, *_columns(shown)]
@@ -265,12 +262,3 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
             if name not in ("epoch", "parameters"):
                 flat[f"{kind}.{name}"] = value
     return flat
-
-
-def finite_or_none(value: Any) -> Any:
-    """Return plain types that JSON has: None for what is not finite."""
-    if isinstance(value, Mapping):
-        return {key: finite_or_none(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite_or_none(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

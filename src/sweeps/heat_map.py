@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..drawing.axes import LABEL, TICK, TITLE
 from ..drawing.figure import Figure
 from ..errors import UsageError
-from .record import WORSE
+from ..runs.record import WORSE
 
 Row = Mapping[str, Any]
 Numbers = NDArray[np.float64]

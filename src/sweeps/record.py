@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..runs.record import WORSE
 from .losses import per_row
 from .members import Members
 
@@ -14,7 +15,6 @@ from .members import Members
 FEW_PARAMETERS = 8
 
 #: the status of a member that ended above where it began
-WORSE = "worse than start"
 
 
 class Record:

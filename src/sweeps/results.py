@@ -1,6 +1,5 @@
 """Results of a sweep: a table of its members, figures, HParams in TensorBoard."""
 
-import json
 import math
 import os
 import time
@@ -19,13 +18,14 @@ from ..callbacks.report import versions, write_report
 from ..drawing.axes import START
 from ..drawing.figure import files_of
 from ..errors import RunError
-from ..runs.files import replacing, write_whole
+from ..runs.files import replacing, write_json
 from ..runs.folder import Run, device_name, keep_picture, run_to_write, tensorboard, warn_unwritten
+from ..runs.record import WORSE
 from ..runs.terminal import show
 from .evaluation import table, write_rows
 from .figures import member_curves_figure
 from .heat_map import best_loss_figure
-from .record import WORSE, ranked, rows_of
+from .record import ranked, rows_of
 from .sweep import Sweep
 
 #: what HParams has of a member
@@ -102,7 +102,7 @@ class SweepResults(Instrument):
         run.folder.mkdir(parents=True, exist_ok=True)
         write_rows(rows, run.folder / "sweep.csv")
         report = self._summary(trainer, sweep, rows)
-        write_whole(run.summary, json.dumps(report, indent=2) + "\n")
+        write_json(run.summary, report)
         try:
             if self._draws:
                 self._draw(trainer, sweep, groups, rows, run)

@@ -240,6 +240,11 @@ def maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> Ma
     Raises:
         UsageError: if it does not take them, or makes no optimizer.
     """
+    if not callable(make):
+        raise UsageError(
+            f"{make!r} makes no optimizer: give a class, as torch.optim.SGD, or a function of "
+            "parameters that makes one"
+        )
     trial = [torch.nn.Parameter(torch.ones(2, 2))]
     try:
         made = make(trial, **hyperparameters)

@@ -1,5 +1,6 @@
 """Keywords in the place of flags."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,13 @@ def test_what_is_no_run_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(descentlab.UsageError, match=r"^logs/x is no run: give one that"):
         descentlab.load("logs/x")
+
+
+def test_a_setting_of_another_optimizer_says_which_has_it():
+    says = (
+        'momentum: the optimizer of toy/wavy has none: give one that has, as optimizer="Momentum"'
+    )
+    with pytest.raises(descentlab.UsageError, match=re.escape(says)):
+        flags(momentum=0.9)
+    with pytest.raises(descentlab.UsageError, match='optimizer="Adam"'):
+        flags(betas=(0.9, 0.99))

@@ -212,3 +212,29 @@ def test_a_summary_of_fewer_updates_than_were_made_is_not_shown(tmp_path):
     assert "unfinished, 2 epochs" in texts
     assert follows(texts, "training loss", "8.5", "1.5 at epoch 3", "2.25")
     assert "Parameters" not in texts
+
+
+def test_the_settings_are_on_the_page_in_short(tmp_path):
+    folder = make(tmp_path / "line" / "version_0")
+    kind, rule = "descentlab.modules.LinearRegression", "descentlab.optimizers.Adam"
+    config = {
+        "seed_everything": 42,
+        "trainer": {"max_epochs": 7, "min_epochs": 1},
+        "model": {
+            "class_path": kind,
+            "init_args": {
+                "optimizer": {"class_path": rule, "init_args": {"lr": 0.25, "betas": [0.9, 0.5]}},
+                "lr_scheduler": None,
+            },
+        },
+        "data": {"class_path": "x.RegressionData", "init_args": {"batch_size": 32, "path": None}},
+    }
+    (folder / "config.yaml").write_text(json.dumps(config))
+    texts = rows(Page(report(folder)))
+    for name, value in {
+        **{"model": "LinearRegression", "optimizer": "Adam", "lr": "0.25", "betas": "[0.9, 0.5]"},
+        **{"data": "RegressionData", "batch_size": "32", "max_epochs": "7", "seed": "42"},
+    }.items():
+        assert follows(texts, name, value)
+    assert "path" not in texts
+    assert "lr_scheduler" not in texts

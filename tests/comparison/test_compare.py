@@ -70,12 +70,13 @@ def test_a_longer_run_equals_as_far_as_both_go(logs):
 
 def test_configs_differ_by_key():
     config = {"model": {"class_path": "A", "init_args": {"lr": 0.1, "on": True, "same": [1]}}}
-    other = {"model": {"class_path": "B", "init_args": {"lr": 0.2, "same": [1]}}, "seed": None}
+    other = {"model": {"class_path": "B", "init_args": {"lr": 0.2, "same": [1]}}}
+    other |= {"seed": 3, "off": None}
     assert config_differences([config, other]) == {
         "model": ["A", "B"],
         "model.lr": ["0.1", "0.2"],
         "model.on": ["true", "not set"],
-        "seed": ["not set", "null"],
+        "seed": ["not set", "3"],
     }
     assert config_differences([config, config]) == {}
 

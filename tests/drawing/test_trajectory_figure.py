@@ -115,3 +115,22 @@ def test_steps_are_distances():
 def test_what_is_no_path_is_refused(points):
     with pytest.raises(UsageError, match="two points or more"):
         trajectory_figure(path(points), bowl)
+
+
+def waves(points):
+    return (points * (2 + np.sin(4 * points)))[:, 0] ** 2
+
+
+def test_waves_are_drawn_as_they_are_or_as_what_they_lie_between():
+    """At 241 places a path of 60 had another curve than the loss."""
+    near, far = (trajectory_figure(path(np.array([[1.0], [end]])), waves) for end in (60, 1e9))
+    curve = drawn(near, "loss")
+    every = np.linspace(curve[0, 0], curve[-1, 0], 100_001)
+    between = np.interp(every, *curve.T)
+    assert np.abs(between - waves(every[:, None])).max() < 0.05 * curve[:, 1].max()
+    assert not [line for line in far.axes[0].lines if line.get_label() == "loss"]
+    (band,) = far.axes[0].collections
+    assert band.get_label() == "loss, in narrow waves"
+    low, high = band.get_paths()[0].get_extents().get_points()
+    assert high[1] == pytest.approx(9 * high[0] ** 2, rel=0.05)
+    assert low[1] >= 0

@@ -172,4 +172,23 @@ def test_a_handout_keeps_its_entries_in_order():
     assert list(handout.entries) == ["H-2", "H-1"]
     assert (handout.entries["H-1"].asked, handout.entries["H-1"].seen) == ("Ask", "this.")
     with pytest.raises(UsageError, match="H-2 is there twice"):
-        handout.entry("2", "One")
+
+        @handout.entry("2", "One")
+        def other(row):
+            pass
+
+
+def test_a_cell_of_a_notebook_that_is_run_again_replaces_its_entry():
+    handout = Handout("H", "A handout")
+
+    def run(title, file, name="first", above=""):
+        source = f"{above}@handout.entry('1', '{title}')\ndef {name}(row): pass\n"
+        exec(compile(source, file, "exec"), {"handout": handout})
+
+    run("One", "cell-a")
+    run("One", "cell-a")
+    run("Changed", "cell-b")
+    assert [each.title for each in handout.entries.values()] == ["Changed"]
+    for other in ({"name": "another", "file": "cell-c"}, {"above": "\n\n", "file": "cell-b"}):
+        with pytest.raises(UsageError, match="H-1 is there twice"):
+            run("Copied", **other)

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+import torch
 
 from descentlab.__main__ import main
+from descentlab.errors import UsageError
+from descentlab.verify import verify as verify_in_python
 
 MODULE = '''
 from torch import optim
@@ -79,3 +82,8 @@ def test_wrong_use_is_one_sentence_and_status_2(here, capsys, words, said):
     assert captured.err.startswith("descentlab: error: ")
     assert said in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_name_in_the_place_of_an_optimizer_is_refused_in_python():
+    with pytest.raises(UsageError, match="'SGD' makes no optimizer: give a class"):
+        verify_in_python(torch.optim.SGD, "SGD", lr=0.1)

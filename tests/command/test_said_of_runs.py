@@ -1,0 +1,77 @@
+"""What is said of how a run ended, and of its test: of the parameters that it has now."""
+
+import json
+import math
+
+import torch
+
+from descentlab.modules import LinearRegression
+from descentlab.runs.record import Record
+
+QUIET = ("--graph_export", "null", "--learning_curves", "null", "--progress", "null")
+
+
+def test_a_run_that_ends_above_its_start_is_called_so(command, here):
+    """One early epoch was lucky, and only that was shown."""
+    words = ("fit", "--config", "toy/wavy.yaml", *QUIET, "--model.optimizer.lr", "0.5")
+    outcome = command(*words)
+    (line,) = (each for each in outcome.out.splitlines() if each.startswith("last"))
+    summary = json.loads((here / "logs/toy/wavy/version_0/summary.json").read_text())
+    assert summary["least"]["train"]["loss"] < summary["start"]["train"]
+    assert summary["last"]["train"] > summary["start"]["train"]
+    assert line.split(None, 3)[3] == (
+        f"{summary['last']['train']:.6g}, worse than at the start ({summary['start']['train']:.6g})"
+    )
+    assert "worse than start" in command("runs").out
+    command(*words, "--model.optimizer.lr", "0.05")
+    assert "worse than start" not in command("runs").out.splitlines()[-1]
+
+
+def test_a_test_from_before_a_run_went_on_is_not_that_of_its_parameters(command, here):
+    words = ("--config", "linear_regression/split.yaml", *QUIET, "--figures", "none")
+    run = "logs/linear_regression/split/version_0"
+    command("fit", *words, "--trainer.max_epochs", "2")
+    command("test", "--run", run)
+    assert Record(here / run).test["last"]["epoch"] == 1
+    assert "On the test set" in (here / run / "report.html").read_text()
+    command("fit", "--resume", run, "--trainer.max_epochs", "3")
+    assert Record(here / run).test == {}
+    assert "On the test set" not in (here / run / "report.html").read_text()
+    command("test", "--run", run)
+    assert Record(here / run).test["last"]["epoch"] == 2
+    outcome = command("fit", "--resume", run, "--trainer.max_epochs", "1")
+    assert outcome.status == 2
+    assert outcome.message == (
+        f"trainer.max_epochs = 1: the run of {run}/checkpoints/last.ckpt has 3 epochs already: "
+        "give as many, or more"
+    )
+
+
+def test_a_test_of_a_sweep_from_before_it_went_on_is_none(command, here):
+    words = ("linear_regression/lr_sweep.yaml", *QUIET, "--figures", "none")
+    run = "logs/linear_regression/lr_sweep/version_0"
+    command("fit", "--config", *words, "--trainer.max_epochs", "2")
+    command("test", "--run", run)
+    assert len(Record(here / run).test["members"]) == 12
+    command("fit", "--resume", run, "--trainer.max_epochs", "3")
+    assert Record(here / run).test == {}
+
+
+class OddInValidation(LinearRegression):
+    def loss(self, batch):
+        loss = super().loss(batch)
+        return loss * (1.0 if torch.is_grad_enabled() or len(batch[0]) > 50 else math.nan)
+
+
+def test_a_validation_loss_that_is_no_number_is_none(command, here):
+    """The batches that were numbers made the loss of the set, with a warning."""
+    model = f"{OddInValidation.__module__}.{OddInValidation.__name__}"
+    words = ("linear_regression/split.yaml", *QUIET, "--model", model, "--trainer.max_epochs", "2")
+    outcome = command("fit", "--config", *words)
+    assert outcome.status == 0
+    text = (here / "logs/linear_regression/split/version_0/summary.json").read_text()
+    assert "NaN" not in text
+    found = json.loads(text)
+    assert found["least"]["train"]["epoch"] == 1
+    assert (found["least"]["val"], found["start"]["val"], found["last"]["val"]) == (None,) * 3
+    assert "least validation loss" not in outcome.out
