@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -111,13 +112,17 @@ def _split(rows: tuple[Tensor, Tensor], epoch: int) -> Iterator[tuple[Tensor, ..
     return zip(*(torch.split(part[order], BATCH_SIZE) for part in rows), strict=True)
 
 
-def optax_scan(problem: Problem, rates: Sequence[float] | None = None) -> Callable[[int], Outputs]:
+def optax_scan(
+    problem: Problem, rates: Sequence[float] | None = None, folder: Path | None = None
+) -> Callable[[int], Outputs]:
     """Return the same in JAX: an epoch is one compiled `lax.scan` over the batches.
 
     Args:
         problem: has the rows.
         rates: one learning rate for each of several lines that are fitted under `vmap`; what is
             kept is then of the last one.
+        folder: where the records of a fit are written: the loss of every update, and at each
+            epoch's end the losses of both sets and the parameters; None for nowhere.
     """
     import jax
     import optax
@@ -146,6 +151,8 @@ def optax_scan(problem: Problem, rates: Sequence[float] | None = None) -> Callab
     def run(epochs: int) -> Outputs:
         line = (jax.numpy.zeros((len(every), 1)), jax.numpy.zeros(len(every)))
         carry, kept = (line, optax.sgd(LEARNING_RATE).init(line)), Outputs()
+        for path in [folder / f"{name}.csv" for name in ("updates", "epochs")] if folder else []:
+            path.write_text("")
         for epoch in range(epochs):
             order = permutation(SEED, epoch, len(arrays["train"][0])).numpy()
             x, y = (part[order] for part in arrays["train"])
@@ -154,9 +161,22 @@ def optax_scan(problem: Problem, rates: Sequence[float] | None = None) -> Callab
             kept.batch_losses += losses[-1].tolist()
             kept.epoch_losses.append((float(ends[0][-1]), float(ends[1][-1])))
             kept.parameters.append([torch.tensor(part[-1].tolist()) for part in carry[0]])
+            if folder:
+                _record(folder, epoch, kept, len(batches[0]))
         return kept
 
     return run
+
+
+def _record(folder: Path, epoch: int, kept: Outputs, updates: int) -> None:
+    """Append what an epoch gave to two tables."""
+    first = len(kept.batch_losses) - updates
+    rows = enumerate(kept.batch_losses[first:], start=first)
+    with (folder / "updates.csv").open("a") as file:
+        file.write("".join(f"{epoch},{step},{loss!r}\n" for step, loss in rows))
+    last = [*kept.epoch_losses[-1], *(part.tolist() for part in kept.parameters[-1])]
+    with (folder / "epochs.csv").open("a") as file:
+        file.write(f"{epoch},{','.join(map(str, last))}\n")
 
 
 class Stock(LightningModule):

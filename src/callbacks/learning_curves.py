@@ -130,7 +130,7 @@ class LearningCurves(Instrument):
         if self._count == len(self._rows):
             self._rows = torch.cat([self._rows, torch.empty_like(self._rows), torch.empty(64, 3)])
         row = [epoch, *(values.get(name, math.nan) for name in self.names)]
-        self._rows[self._count] = torch.tensor(row, dtype=torch.float64)
+        self._rows.numpy()[self._count] = row  # a tenth of the time of a tensor
         self._count += 1
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:

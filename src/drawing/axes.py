@@ -22,6 +22,7 @@ EPOCHS = "epoch (counted from 0; measured at its end)"
 UPDATES = "updates made before"
 _LOG_FROM = 10.0  # largest / least value from which an axis is logarithmic
 _FEW_POWERS = 300.0  # largest / least value up to which a logarithmic axis has 2 and 5 labelled
+_SHORT = 30  # letters of a title
 _HEADROOM = 3.0  # how far above where the curves begin a diverging one is followed
 _MARKED_UP_TO = 60  # points, above which a line shows no marker at each
 _VECTORS_UP_TO = 20_000  # points, above which an SVG holds the line as a picture
@@ -87,6 +88,16 @@ def dress(axes: Axes, quantity: str) -> None:
     label_log(axes)
     places = MaxNLocator(nbins=9, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
     axes.xaxis.set_major_locator(places)
+
+
+def set_title(axes: Axes, title: str, size: int = TITLE) -> None:
+    """Give axes of losses their title.
+
+    A short one cannot meet what else may stand above the axes, for which matplotlib would look each
+    time that they are laid out or drawn, 5 ms a figure.
+    """
+    long = len(title) > _SHORT
+    axes.set_title(title, fontsize=size, y=None if long else 1.0)
 
 
 def label_log(axes: Axes) -> None:

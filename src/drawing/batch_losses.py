@@ -10,7 +10,6 @@ from ..errors import UsageError
 from .axes import (
     LABEL,
     TICK,
-    TITLE,
     UPDATES,
     drawable,
     dress,
@@ -18,6 +17,7 @@ from .axes import (
     left_out,
     line_style,
     name_start,
+    set_title,
 )
 from .figure import Figure
 
@@ -63,7 +63,7 @@ def batch_loss_figure(
     axes = figure.add_subplot()
     note = left_out(f"{values.size} losses", "update", steps, values)
     below = f"\nleft out as not finite: {note}" if note else ""
-    axes.set_title(f"Loss of every update{below}", fontsize=TITLE)
+    set_title(axes, f"Loss of every update{below}")
     style = line_style(0, values.size)
     axes.plot(steps[full], values[full], **style, linewidth=0.8, alpha=0.8, label="every update")
     if 1 < steps_per_epoch < values.size:

@@ -1,6 +1,7 @@
 """Learning curves of several runs in one figure."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def comparison_figure(
 
     Returns:
         A figure of 720 by 340 pixels and 340 more for each further panel. Runs that are equal are
-        drawn over one another, the first one widest.
+        drawn over one another, the first one widest; one that rises out of the picture is named.
 
     Raises:
         UsageError: there is no curve.
@@ -61,7 +62,10 @@ def comparison_figure(
                 label=name,
             )
         scale_to(axes, [losses for _, losses in curves.values()])
-        axes.set_title(loss, fontsize=TITLE)
+        top = axes.get_ylim()[1]
+        gone = [name for name, (_, y) in curves.items() if not (drawable(y) <= top).all()]
+        beyond = f"\nrises out of the picture: {shorten(', '.join(gone), 60)}" if gone else ""
+        axes.set_title(f"{loss}{beyond}", fontsize=TITLE)
         dress(axes, "loss")
         if parted:
             axes.axvline(parted, color="0.4", linewidth=1, linestyle=":", label="_they part")

@@ -13,13 +13,13 @@ from .axes import (
     LABEL,
     START,
     TICK,
-    TITLE,
     drawable,
     dress,
     is_wide,
     left_out,
     line_style,
     name_start,
+    set_title,
 )
 from .figure import Figure
 
@@ -68,12 +68,12 @@ def learning_curve_figure(
     _draw_curves(axes, series, quantity)
     notes = [note for each in series if (note := left_out(each[0], "epoch", each[1], each[2]))]
     note = f"\nleft out as not finite: {', '.join(notes)}" if notes else ""
-    axes.set_title(f"Loss per epoch{note}", fontsize=TITLE)
+    set_title(axes, f"Loss per epoch{note}")
     if any(START in places for _, places, _ in series):
         name_start(axes, START)
     for panel in below:
         _draw_curves(panel, late, "")
-        panel.set_title(f"From epoch {math.ceil(late[0][1][0])} on", fontsize=TITLE)
+        set_title(panel, f"From epoch {math.ceil(late[0][1][0])} on")
     (below or [axes])[-1].set_xlabel(EPOCHS, fontsize=LABEL)
     handles, _ = axes.get_legend_handles_labels()
     figure.legend(

@@ -50,6 +50,21 @@ def test_optax_is_the_plain_loop(problem):
     overhead.check("optax", optax_scan(problem)(2), plain(problem, epochs=2))
 
 
+@needs_optax
+def test_the_records_of_optax_are_those_of_a_fit(problem, tmp_path):
+    found = optax_scan(problem, folder=tmp_path)(2)
+    fit = Fits(problem, tmp_path / "ours").run(2)
+    ours = [line.split(",") for line in fit.batch_losses.read_text().splitlines()[1:]]
+    theirs = [line.split(",") for line in (tmp_path / "updates.csv").read_text().splitlines()]
+    assert [row[:2] for row in theirs] == [row[:2] for row in ours]
+    assert [float(row[2]) for row in theirs] == pytest.approx(found.batch_losses, rel=1e-6)
+    epochs = (tmp_path / "epochs.csv").read_text().splitlines()
+    assert [float(each) for each in epochs[-1].split(",")[1:3]] == pytest.approx(
+        found.epoch_losses[-1], rel=1e-6
+    )
+    assert len(epochs) == 2
+
+
 def test_a_stock_project_runs_and_leaves_lightnings_notes_as_they_were(problem):
     notes = logging.getLogger("lightning.pytorch")
     before = notes.level
