@@ -119,7 +119,7 @@ def _draw_by_value(
     for value, colour in zip(values, _colours(len(values)), strict=True):
         of_value = [curves[row["member"]] for row in rows if row[name] == value]
         label = f"{value:g}" if len(values) <= _LEGEND_UP_TO else "_"
-        if singly:
+        if singly or len(of_value) == 1:
             for place, curve in enumerate(of_value):
                 _draw_line(axes, _points(*curve), colour, "_" if place else label)
         elif of_value:
@@ -166,9 +166,15 @@ def middle_half(
     for row, (measured, values) in enumerate(curves):
         finite = drawable(values)
         losses[row, np.searchsorted(epochs, measured)] = np.where(np.isnan(finite), np.inf, finite)
-    low = np.nanquantile(losses, 0.25, axis=0, method="lower")
-    high = np.nanquantile(losses, 0.75, axis=0, method="higher")
-    return np.asarray(epochs, dtype=np.float64), low, np.nanmedian(losses, axis=0), high
+    ordered, last = np.sort(losses, axis=0), (~np.isnan(losses)).sum(axis=0) - 1  # NaN at the end
+
+    def at(place: Numbers) -> Numbers:
+        found: Numbers = np.take_along_axis(ordered, place.astype(int)[None], axis=0)[0]
+        return found
+
+    low, high = at(np.floor(last / 4)), at(np.ceil(3 * last / 4))
+    middle = (at(np.floor(last / 2)) + at(np.ceil(last / 2))) / 2
+    return np.asarray(epochs, dtype=np.float64), low, middle, high
 
 
 def _mark_best(
