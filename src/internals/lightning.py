@@ -26,7 +26,8 @@ For what no public interface gives:
 - `_accelerator_connector.use_distributed_sampler` (`divides_loaders`): whether rows of a DataLoader
   are divided among processes;
 - `_trainer` (`is_attached`): whether a module has a trainer, without the error of asking for it;
-- `_trainer`, set (`look_on`): a copy of a module that reads its trainer and changes nothing there.
+- `_trainer`, set (`look_on`): a copy of a module that reads its trainer and changes nothing there;
+- `_collect_rng_states` (`random_state`): the state of all generators that `isolate_rng` puts back.
 """
 
 import inspect
