@@ -90,14 +90,13 @@ def dress(axes: Axes, quantity: str) -> None:
     axes.xaxis.set_major_locator(places)
 
 
-def set_title(axes: Axes, title: str, size: int = TITLE) -> None:
+def set_title(axes: Axes, title: str) -> None:
     """Give axes of losses their title.
 
     A short one cannot meet what else may stand above the axes, for which matplotlib would look each
     time that they are laid out or drawn, 5 ms a figure.
     """
-    long = len(title) > _SHORT
-    axes.set_title(title, fontsize=size, y=None if long else 1.0)
+    axes.set_title(title, fontsize=TITLE, y=None if len(title) > _SHORT else 1.0)
 
 
 def label_log(axes: Axes) -> None:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .axes import DASHES, LABEL, TICK, TITLE, label_log, name_start
+from .axes import DASHES, LABEL, TICK, TITLE, drawable, label_log, name_start
 from .figure import Figure
 
 Numbers = NDArray[np.float64]
@@ -120,15 +120,17 @@ def _draw_loss(axes: Axes, ends: tuple[float, float], loss: Callable[[Numbers], 
     """Draw the curve of a loss; where its waves are too narrow to be seen, between what it lies."""
     for count in _CURVE_POINTS:
         places = np.linspace(*ends, count)
-        heights = loss(places[:, None])
+        heights = drawable(loss(places[:, None]))  # beyond the path it may be infinite
         beside = np.abs(heights[1:-1] - (heights[:-2] + heights[2:]) / 2)
-        if not np.nanmax(beside) > _RESOLVED * np.ptp(heights[np.isfinite(heights)]):
+        told = beside[np.isfinite(beside)]
+        if not told.size or told.max() <= _RESOLVED * np.ptp(heights[np.isfinite(heights)]):
             axes.plot(places, heights, color="0.45", linewidth=1.4, label="loss")
             return
     bands = heights[:-1].reshape(_BANDS, -1)
     middles = places[:-1].reshape(_BANDS, -1).mean(axis=1)
     label = "loss, in narrow waves"
-    axes.fill_between(middles, bands.min(axis=1), bands.max(axis=1), color="0.8", label=label)
+    low, high = (reduce(bands, axis=1) for reduce in (np.fmin.reduce, np.fmax.reduce))
+    axes.fill_between(middles, low, high, color="0.8", label=label)
 
 
 def _draw_contours(

@@ -134,3 +134,22 @@ def test_waves_are_drawn_as_they_are_or_as_what_they_lie_between():
     low, high = band.get_paths()[0].get_extents().get_points()
     assert high[1] == pytest.approx(9 * high[0] ** 2, rel=0.05)
     assert low[1] >= 0
+
+
+@pytest.mark.parametrize("end", [0.0, 20.0])
+def test_a_loss_that_is_infinite_beside_the_path_is_a_curve_all_the_same(end):
+    """The largest losses were taken for waves, and the picture for a band up to infinity."""
+    points = np.array([[0.0], [end or 2.0]])
+
+    def wall(where):
+        return np.where(where[:, 0] > (end or 2.0), np.inf, bowl(where) if end else np.inf)
+
+    figure = trajectory_figure(path(points), wall)
+    curve = drawn(figure, "loss")
+    inside = curve[:, 0] <= (end or 2.0)
+    assert np.isnan(curve[~inside, 1]).all()
+    assert (~inside).any()
+    if end:
+        assert np.allclose(curve[inside, 1], curve[inside, 0] ** 2)
+    assert not figure.axes[0].collections
+    assert np.isfinite(figure.axes[0].get_ylim()).all()
