@@ -55,7 +55,11 @@ class Turn:
         self._progress.is_last_batch = self._fetcher.done
         batch = self.moved(batch)
         self._progress.increment_ready()
-        self._trainer._logger_connector.on_batch_start(batch)
+        if self.made < 2:
+            self._trainer._logger_connector.on_batch_start(batch)
+        else:  # which from the third batch on does no more than this
+            results = self._loop._results
+            results.batch, results.batch_size, results.dataloader_idx = batch, None, None
         self._progress.increment_started()
         return batch
 

@@ -335,6 +335,7 @@ class DescentModule(LeanModule, ABC):
         """Refuse data of which several processes would count some rows twice."""
         check_divides(self.trainer.test_dataloaders, self.trainer.world_size)
 
+    @with_signature
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the loss of its set: the training or the validation set.
 
