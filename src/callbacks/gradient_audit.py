@@ -16,7 +16,7 @@ from torch.nn import Module
 from torchmetrics import Metric
 
 from ..errors import RunError, UsageError
-from ..internals.lightning import LossReached, look_on, random_state, same_draws
+from ..internals.lightning import LossReached, drawing, look_on, same_draws
 from ..runs.files import write_json, write_whole
 from ..runs.folder import run_to_write
 from ..verify.gradients import Audit, WrongEntry, audit
@@ -252,10 +252,7 @@ class _Loss:
             now.clear()
             now.update(before)
         if self.draws is None:
-            before_it = random_state()
-            with same_draws():
-                given = self._step()
-                self.draws = random_state() != before_it
+            given, self.draws = drawing(self._step)
         else:
             with same_draws() if self.draws else nullcontext():
                 given = self._step()

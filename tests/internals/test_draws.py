@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from descentlab.internals.lightning import random_state, same_draws
+from descentlab.internals.lightning import drawing, same_draws
 from descentlab.sweeps import seeded
 
 
@@ -50,9 +50,26 @@ def test_an_exception_leaves_the_generators_too(isolated, error):
         lambda: torch.randn(()),
     ],
 )
-def test_the_state_tells_whether_something_was_drawn(draw):
+def test_what_draws_is_known_by_it_and_leaves_no_trace(draw):
     for _ in range(3):  # of two normal numbers that are made at once the second one is kept
-        before = random_state()
-        assert random_state() == before
-        draw()
-        assert random_state() != before
+        first, drew = drawing(draw)
+        assert drew
+        assert drawing(draw) == (first, True)
+        assert draw() == first
+
+
+def test_what_draws_nothing_is_known_by_it():
+    assert drawing(lambda: 3) == (3, False)
+
+
+def test_what_fails_leaves_no_trace_either():
+    def fails():
+        random.random()
+        raise RuntimeError("here")
+
+    random.seed(3)
+    with pytest.raises(RuntimeError, match="here"):
+        drawing(fails)
+    found = random.random()
+    random.seed(3)
+    assert found == random.random()
