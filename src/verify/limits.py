@@ -13,6 +13,7 @@ from .stepping import Make
 
 _CURVATURES = (1.0, 0.3, 0.01)
 _PRECISION = 2e-4  # of the observed rate, relative to it
+_TINY = 2.0**-30  # a learning rate at which a first step that goes uphill is none that overshoots
 _ENTRIES = 1000  # of the parameter that is stepped for its cost
 _SECONDS = 0.05  # of measurement
 
@@ -79,8 +80,10 @@ def stable_rate(ours: Make, theirs: Make) -> StableRate | None:
     def loss() -> Tensor:
         return (weights * theta**2).sum() / 2
 
+    settles = Settling(loss, [theta], lambda: ours([theta]))
+    if settles.loss_after(_TINY, 1) > float(loss().detach()):
+        return StableRate(predicted, None)
     try:
-        settles = Settling(loss, [theta], lambda: ours([theta]))
         observed = largest_stable_rate(settles, _PRECISION)
     except RunError:
         return StableRate(predicted, None)

@@ -56,6 +56,24 @@ def test_what_has_no_closed_form_and_what_has_no_rate():
     assert "no such rate was found" in str(found)
 
 
+def test_what_goes_uphill_is_known_by_a_few_steps():
+    """At each rate, however small, it would take thousands until it is sure."""
+    steps = []
+
+    class Uphill(torch.optim.SGD):
+        def step(self, closure=None):
+            steps.append(1)
+            with torch.enable_grad():
+                loss = closure() if closure else None
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.data += group["lr"] * parameter.grad
+            return loss
+
+    assert stable_rate(Uphill, torch.optim.SGD).observed is None
+    assert len(steps) < 10
+
+
 def test_the_cost_of_an_optimizer_beside_itself_and_beside_one_with_more_state():
     assert cost(torch.optim.SGD, torch.optim.SGD).memory is None  # it keeps none
     heavy = partial(torch.optim.SGD, momentum=0.9)
