@@ -76,7 +76,7 @@ class ChunkDescent:
         if self.rest:
             self.rest -= 1
             return 1
-        if reason := why_one_by_one(self.module, self.base):
+        if reason := self.reason():
             self._say(reason)
             self.refused += 1
             self.rest = 0 if self.compiles else min(self.refused - 1, REST)
@@ -88,6 +88,10 @@ class ChunkDescent:
         attached: list[Callback] = self.module.trainer.callbacks  # type: ignore[attr-defined]
         quiet = (unheard(each, self.module) for each in attached)
         return min([most, *(int(each.most_updates()) for each in told), *quiet])
+
+    def reason(self) -> str | None:
+        """Return why something might listen within an update, or make it otherwise, or None."""
+        return why_one_by_one(self.module, self.base)
 
     def _say(self, reason: str) -> None:
         """Say, where updates were to be compiled, why they are not; once, and not of a moment."""
@@ -106,13 +110,17 @@ class ChunkDescent:
                 with heard_by_none(self.optimizer) as listeners:
                     self._uncompiled(turn, updates, losses, batches, listeners)
             say_stepped(self.optimizer)
-            if not self.module.automatic_optimization:
-                self.module.step_schedulers()
+            self.step_schedulers()
         finally:
             if turn.made:
                 counted = torch.cat(losses)[: turn.made]
                 for each in self._told():
                     each.on_updates(self.module.trainer, self.module, counted, batches[-1])
+
+    def step_schedulers(self) -> None:
+        """Step those that Lightning does not, under manual optimization."""
+        if not self.module.automatic_optimization:
+            self.module.step_schedulers()
 
     def _told(self) -> list[Any]:
         """Return the callbacks that are told of many updates at once."""
@@ -134,7 +142,7 @@ class ChunkDescent:
     ) -> None:
         end = time.monotonic() + SECONDS
         whole, of_loss = self._contexts()
-        update = self._heard(self._update(of_loss), *listeners)
+        update = self._heard(self.update(of_loss), *listeners)
         with whole():
             for _ in range(updates):
                 batches[:] = [turn.next()]
@@ -153,7 +161,12 @@ class ChunkDescent:
             return nullcontext, precision.train_step_context
         return precision.train_step_context, nullcontext
 
-    def _update(self, of_loss: Context) -> Update:
+    def update(self, of_loss: Context) -> Update:
+        """Return what makes an update with a batch, and returns the loss before it.
+
+        Args:
+            of_loss: what is around the computation of the loss alone.
+        """
         return (self._short if steps_as_written(self.optimizer) else self._step)(of_loss)
 
     def _heard(self, update: Update, before: list[Listener], after: list[Listener]) -> Update:

@@ -1,5 +1,6 @@
 """Whether batches must be trained on one by one, and why."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule
@@ -48,7 +49,27 @@ def why_one_by_one(module: Chunkable, base: type) -> str | None:
         module: in a fit.
         base: the class that has updates as they are written.
     """
-    return _of_the_trainer(module) or _of_the_module(module, base) or _of_callbacks(module)
+    return (
+        _of_the_trainer(module)
+        or _of_hooks(module, base, _OF_AN_UPDATE)
+        or _of_the_update(module)
+        or _of_callbacks(module)
+    )
+
+
+def why_heard(module: Chunkable, base: type) -> str | None:
+    """Return why something might listen within an update; None if nothing.
+
+    Args:
+        module: in a fit; its training step makes the update.
+        base: the class with that step.
+    """
+    return (
+        _of_the_trainer(module)
+        or _of_hooks(module, base, ("training_step", *STEP_HOOKS, *TRANSFER_HOOKS))
+        or _of_listeners(module)
+        or _of_callbacks(module)
+    )
 
 
 def _of_the_trainer(module: Chunkable) -> str | None:
@@ -72,21 +93,30 @@ def _of_the_trainer(module: Chunkable) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _of_the_module(module: Chunkable, base: type) -> str | None:
-    trainer: Any = module.trainer
-    data, optimizer = trainer.datamodule, trainer.optimizers[0]
-    for name in _OF_AN_UPDATE:
+def _of_hooks(module: Chunkable, base: type, names: Sequence[str]) -> str | None:
+    data = module.trainer.datamodule  # type: ignore[attr-defined]
+    for name in names:
         if _listens(module, base, name):
             return f"{type(module).__name__} has {name} of its own"
     for name in TRANSFER_HOOKS if data is not None else ():
         if _listens(data, LightningDataModule, name):
             return f"{type(data).__name__} has {name} of its own"
+    return None
+
+
+def _of_the_update(module: Chunkable) -> str | None:
+    optimizer = module.trainer.optimizers[0]
     if not module.zeroes_gradients:
         return "gradients add up"
     if not (steps_as_written(optimizer) or _is_of_torch(optimizer)):
         return f"{type(optimizer).__name__} is no rule as it is written, and none of torch.optim"
     if any(isinstance(group.get("lr"), Tensor) for group in optimizer.param_groups):
         return "a learning rate that is a tensor"
+    return _of_listeners(module)
+
+
+def _of_listeners(module: Chunkable) -> str | None:
+    optimizer = module.trainer.optimizers[0]
     with heard_by_none(optimizer):
         if step_has_listeners(optimizer):
             return "a hook of the optimizer's step"

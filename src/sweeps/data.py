@@ -122,10 +122,17 @@ class SeedData:
             self._sets[name] = [iter(loader) for loader in self._loaders_of(name)]
         return [self._moved(next(batches)) for batches in self._sets[name]]
 
-    def set_sizes(self) -> dict[str, int]:
-        """Return the sets that a validation measures, with their numbers of batches."""
+    def of_sets(self, limits: Sequence[float]) -> Iterator[tuple[str, list[Any]]]:
+        """Yield the batches of the sets that a validation measures, with the name of the set.
+
+        Args:
+            limits: how many batches of each set there are at most.
+        """
         names = set_names("val", self._copies[0].val_dataloader())
-        return {name: len(self._loaders_of(name)[0]) for name in names}
+        for number, name in enumerate(names):
+            size = len(self._loaders_of(name)[0])
+            for position in range(int(min(size, *limits[number : number + 1]))):
+                yield name, self.next_of(name, position)
 
     def _loaders_of(self, name: str) -> list[Any]:
         found = [data.val_dataloader() for data in self._copies]

@@ -17,15 +17,11 @@ from ..datamodules import ResumableData
 from ..datamodules.set_names import set_names
 from ..errors import UsageError
 from ..internals.lightning import LeanModule, set_max_epochs, set_metrics, with_signature
+from ..internals.many_updates import take_turns
 from ..modules.descent_module import DescentModule
 from ..runs.folder import Run
 from .checks import SEEDS_TRIED, check_members, check_module, check_precision
-from .data import (
-    SeedData,
-    drawn,
-    first_batches,
-    members_that_fit,
-)
+from .data import SeedData, drawn, first_batches, members_that_fit
 from .descent import GroupDescent, least_finite
 from .losses import stack_seeds
 from .members import DAMAGED, Plan
@@ -38,6 +34,7 @@ from .stepping import (
     steps_rows_alone,
 )
 from .store import Store, is_of, under_way
+from .turns import SweepTurns
 
 
 class Sweep(LeanModule):
@@ -83,6 +80,7 @@ class Sweep(LeanModule):
     gives_whole_loss: ClassVar[bool] = True  # the least of all members, not of a process's
 
     descends_many = True  # which what looks at one descent refuses
+    compiles = False  # its updates
 
     def __init__(
         self,
@@ -190,13 +188,19 @@ class Sweep(LeanModule):
         except ValueError as error:
             raise UsageError(f"{self._kind.__name__}: {error}") from error
 
-    def _values(self) -> dict[str, Tensor]:
-        """Return the swept values of this process's members of the group under way."""
+    def _values(self) -> dict[str, Tensor]:  # of this process's members of the group under way
         return self.members.hyperparameters(self.descent.group)
 
     # --- training
 
-    @with_signature  # Lightning asks for it at every update: to work it out anew costs 20 µs
+    def on_fit_start(self) -> None:
+        """Have many updates made in one turn, where nothing looks at single ones."""
+        super().on_fit_start()
+        chunk: Any = getattr(self._datamodule, "chunk", "auto")
+        if chunk != 1:
+            take_turns(self.trainer, SweepTurns(self, Sweep, chunk))
+
+    @with_signature
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Update all members with the batch of their seed.
 
@@ -210,16 +214,20 @@ class Sweep(LeanModule):
             self._alike = True
         if not self._ready:
             self._set_hyperparameters()
-        if self._own_batches:
-            data = self._data()
-            if batch_idx == 0 or not data.started:
-                data.start(self.descent.epoch, batch_idx)
-            mine, dims = stack_seeds(data.next())
-        else:
-            mine, dims = batch, None
-        step = cast(LightningOptimizer, self.optimizers()).step
-        least = self.descent.update(mine, dims, step, self.module.zeroes_gradients)
+        if self._own_batches and (batch_idx == 0 or not self._data().started):
+            self._data().start(self.descent.epoch, batch_idx)
+        least = self.update(batch, cast(LightningOptimizer, self.optimizers()).step)
         return least_of_all(least.reshape(1))[0]
+
+    def update(self, batch: Any, step: Callable[[], Any]) -> Tensor:
+        """Update all members of this process, and return the least of their losses before it.
+
+        Args:
+            batch: of the trainer, in place of which seeds have their own.
+            step: moves the parameters by their gradients.
+        """
+        mine, dims = stack_seeds(self._data().next()) if self._own_batches else (batch, None)
+        return self.descent.update(mine, dims, step, self.module.zeroes_gradients)
 
     def _next_epoch(self) -> None:
         if self.finished and self.number + 1 < len(self.groups):
@@ -234,10 +242,8 @@ class Sweep(LeanModule):
         """Measure a group before its first update, where no check before training did so."""
         if not isinstance(self._datamodule, ResumableData):
             return
-        limits = self.trainer.num_val_batches
-        for number, (name, size) in enumerate(self._data().set_sizes().items()):
-            for position in range(int(min(size, *limits[number : number + 1]))):
-                self.descent.add_to_set(name, self._data().next_of(name, position))
+        for name, batches in self._data().of_sets(self.trainer.num_val_batches):
+            self.descent.add_to_set(name, batches)
         self.descent.keep_start(self.descent.losses_of_sets(keep=False))
 
     @property

@@ -52,6 +52,11 @@ class OwnData(LinearRegression):
         return DataLoader(TensorDataset(x, x[:, 0].cos()), batch_size=5)
 
 
+class OwnSweep(Sweep):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch, batch_idx)
+
+
 class OwnTransfer(RegressionData):
     def on_after_batch_transfer(self, batch, dataloader_idx):
         return batch
@@ -201,7 +206,8 @@ TABLE = {
     "several processes": [{"processes": True}],
     "a profiler": [flag("profiler", SimpleProfiler())],
     "a `DataLoader`, or another loader of your own": [{"kind": OwnData, "data": None}],
-    "a sweep": [{"sweep": True}],
+    "a sweep, but for the first update of each epoch": [{"sweep": Sweep}],
+    "a `training_step` of a sweep's own": [{"sweep": OwnSweep}],
     "gradients that add up (`zero_grad: false`)": [{"toy": True}],
 }
 MANY = {
@@ -213,6 +219,7 @@ MANY = {
     "`Stability`, `GradientAudit`, `GradientStatistics`, between the updates that they look at",
     "`Parity`, which is told of each step",
     "`ModelCheckpoint` at the end of epochs or of validations",
+    "a sweep, but for the first update of each epoch",
     "a scheduler that is stepped at the end of an epoch",
     "`limit_train_batches`, `val_check_interval`, `max_steps`, `check_val_every_n_epoch`, "
     "`overfit_batches`",
@@ -234,7 +241,7 @@ def made(case, chunk):
     data = case.get("data", RegressionData)
     if "sweep" in case:
         grid = {"lr": [0.01, 0.1]}
-        return Sweep(LinearRegression, Momentum, grid), RegressionData("line", **options)
+        return case["sweep"](LinearRegression, Momentum, grid), RegressionData("line", **options)
     module = case.get("kind", LinearRegression)(
         1,
         case.get("optimizer", momentum),
