@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -181,11 +182,12 @@ def audit(
     return Audit(verdict, slopes, wrong, probe.ways, probe.no_forward)
 
 
-def _with_tangent(values: Tensor, tangent: Tensor) -> Tensor:
-    with warnings.catch_warnings():  # torch warns of its own jit.script when first asked for this
+@cache
+def _compile_forward_mode() -> None:
+    """Have torch compile what it needs for forward mode, and not warn of its own jit.script."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.filterwarnings("ignore", message=".*torch.jit.script")
-        dual: Tensor = forward_ad.make_dual(values, tangent)  # type: ignore[no-untyped-call]
-    return dual
+        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))  # type: ignore[no-untyped-call]
 
 
 class _Probe:
@@ -245,9 +247,11 @@ class _Probe:
         """Return the slope by forward mode; None from where there is none."""
         if self.no_forward:
             return None
+        _compile_forward_mode()
         try:
             with forward_ad.dual_level():
-                self._put(_with_tangent(self.at, direction))  # what is copied has it, too
+                dual = forward_ad.make_dual(self.at, direction)  # type: ignore[no-untyped-call]
+                self._put(dual)  # what is copied has its tangent, too
                 value, slope = forward_ad.unpack_dual(self.loss())  # type: ignore[no-untyped-call]
         except Exception as error:  # whatever an operation without forward mode raises
             why = " ".join(str(error).split())[:200]
