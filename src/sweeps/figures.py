@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from numpy.typing import NDArray
 
 from ..drawing.axes import (
+    DASHES,
     EPOCHS,
     LABEL,
     START,
@@ -116,25 +118,27 @@ def _draw_by_value(
     if not singly and several:
         lines = [_points(*curves[row["member"]]) for row in rows]
         _draw_grey(axes, lines[:: math.ceil(len(lines) / _LINES_UP_TO)])
-    for value, colour in zip(values, _colours(len(values)), strict=True):
+    few = len(values) <= _LEGEND_UP_TO
+    colours, dashes = _colours(len(values)), cycle(DASHES if few else "-")
+    for value, colour, dash in zip(values, colours, dashes, strict=False):
         of_value = [curves[row["member"]] for row in rows if row[name] == value]
-        label = f"{value:g}" if len(values) <= _LEGEND_UP_TO else "_"
+        label = f"{value:g}" if few else "_"
         if singly or len(of_value) == 1:
             for place, curve in enumerate(of_value):
-                _draw_line(axes, _points(*curve), colour, "_" if place else label)
+                _draw_line(axes, _points(*curve), colour, dash, "_" if place else label)
         elif of_value:
             epochs, low, middle, high = middle_half(of_value)
             points = np.column_stack([epochs, np.where(np.isfinite(middle), middle, np.nan)])
-            _draw_line(axes, points, colour, label)
-            if len(values) <= _LEGEND_UP_TO and len(of_value) > 1:
+            _draw_line(axes, points, colour, dash, label)
+            if few and len(of_value) > 1:
                 top = axes.get_ylim()[1]  # of an infinite edge
                 ends, shade = np.minimum([low, high], top), 0.02 + 0.25 / len(values)
                 axes.fill_between(epochs, ends[0], ends[1], color=colour, alpha=shade, linewidth=0)
 
 
-def _draw_line(axes: Axes, points: Numbers, colour: Any, label: str) -> None:
+def _draw_line(axes: Axes, points: Numbers, colour: Any, dash: str, label: str) -> None:
     marker = "o" if np.isfinite(points[:, 1]).sum() == 1 else ""
-    axes.plot(*points.T, color=colour, linewidth=1.8, marker=marker, label=label)
+    axes.plot(*points.T, color=colour, linestyle=dash, linewidth=1.8, marker=marker, label=label)
 
 
 def _draw_grey(axes: Axes, lines: Sequence[Numbers]) -> None:
@@ -226,8 +230,11 @@ def _colour_bar(figure: Figure, panels: list[Axes], name: str, values: Sequence[
 
 
 def _colours(count: int) -> list[tuple[float, float, float, float]]:
-    """Return a colour for each value in order, from dark to light but not too light for a line."""
-    return [colormaps["viridis"](shade) for shade in np.linspace(0.0, 0.9, count)]
+    """Return a colour for each value in order, none too light for a line; few have many hues."""
+    if count > _LEGEND_UP_TO:
+        return [colormaps["viridis"](shade) for shade in np.linspace(0.0, 0.9, count)]
+    hues = colormaps["turbo"](np.linspace(0.0, 0.95, count))
+    return [(0.8 * red, 0.8 * green, 0.8 * blue, 1.0) for red, green, blue, _ in hues]
 
 
 def _points(epochs: Sequence[int], losses: Sequence[float]) -> Numbers:

@@ -1,5 +1,6 @@
 """Figures of a sweep: learning curves, and the best loss over two values."""
 
+import itertools
 import math
 import statistics
 
@@ -48,6 +49,19 @@ def test_few_members_are_drawn_each_with_a_legend_by_value():
     assert "1 of 5 members diverged" in few.get_suptitle()
     assert "best (star): lr 0.1, momentum 0: 1 at epoch 2" in few.get_suptitle()
     assert [list(bottom.lines[-1].get_xdata()), list(bottom.lines[-1].get_ydata())] == [[2], [1]]
+
+
+@pytest.mark.parametrize("count", [2, 5, 12])
+def test_neighbouring_values_are_told_apart_by_colour_and_dash(count):
+    rows, curves = rows_and_curves(count)
+    (axes,) = member_curves_figure(rows, curves, "lr", ["lr"]).axes
+    lines = axes.lines[:count]
+    for one, other in itertools.pairwise(lines):
+        hues = np.array([one.get_color(), other.get_color()])[:, :3]
+        assert np.linalg.norm(hues[0] - hues[1]) > 0.15  # of viridis' twelve the least is 0.08
+        assert one.get_linestyle() != other.get_linestyle()
+        assert hues.min(axis=1).max() < 0.5  # none too light for a line
+    assert len({line.get_color() for line in lines}) == count
 
 
 def test_of_many_members_each_value_has_its_median_and_middle_half():
