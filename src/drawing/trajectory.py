@@ -110,7 +110,7 @@ def _draw_curve(
     _draw_path(axes, path.points[:, 0], path.losses)
     if minimiser is not None:
         least = loss(minimiser.reshape(1, 1))
-        axes.plot(minimiser, least, **_mark("X", _MINIMUM), label=f"minimum at {minimiser[0]:.5g}")
+        axes.plot(minimiser, least, **_ring(), label=f"minimum at {minimiser[0]:.5g}")
     axes.set_xlabel(path.names[0])
     axes.set_ylabel("loss")
     axes.grid(visible=True, color="0.9")
@@ -157,7 +157,7 @@ def _draw_contours(
     bar.set_ticklabels([_in_three_digits(low + level**2) for level in levels[::4]])
     _draw_path(axes, *flat[: len(path.points)].T)
     if minimiser is not None:
-        axes.plot(*flat[-1], **_mark("X", _MINIMUM), label="minimum")
+        axes.plot(*flat[-1], **_ring(), label="minimum")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
 
@@ -220,6 +220,12 @@ def _mark(marker: str, colour: str, size: int = 10) -> dict[str, Any]:
         "markeredgecolor": "black",
         "zorder": 3,
     }
+
+
+def _ring() -> dict[str, Any]:
+    """Return how a minimum is drawn: around the star of an end that reached it."""
+    ring = {"markerfacecolor": "none", "markeredgecolor": _MINIMUM, "markeredgewidth": 3}
+    return {**_mark("o", _MINIMUM, 22), **ring, "zorder": 4}
 
 
 def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:

@@ -49,6 +49,17 @@ def test_two_parameters_are_drawn_as_they_are():
     assert drawn(figure, "minimum").tolist() == [[0.0, 0.0]]
 
 
+@pytest.mark.parametrize("parameters", [1, 2])
+def test_a_minimum_that_is_reached_is_a_ring_around_the_end(parameters):
+    points = np.stack([np.ones(parameters), np.zeros(parameters)])
+    lines = trajectory_figure(path(points), bowl, np.zeros(parameters)).axes[0].lines
+    end, minimum = (next(x for x in lines if x.get_label().startswith(n)) for n in ("end", "min"))
+    assert np.array_equal(end.get_xydata(), minimum.get_xydata())
+    assert minimum.get_markersize() - minimum.get_markeredgewidth() > end.get_markersize()
+    assert minimum.get_markerfacecolor() == "none"
+    assert minimum.get_zorder() > end.get_zorder()
+
+
 @pytest.mark.parametrize("parameters", [1, 2, 3])
 def test_the_legend_stands_below_all_that_is_drawn(parameters):
     figure = trajectory_figure(path(RANDOM.normal(size=(9, parameters))), bowl)
