@@ -128,9 +128,13 @@ class StableRate(LightningModule):
         }
 
     def _draw_losses(self, settling: Settling) -> None:
-        """Draw the loss after some updates, from a thirtieth of the observed rate on."""
+        """Draw the loss after some updates, from a thirtieth of the observed rate on.
+
+        Near that rate, where the loss shoots up, it is taken at many more.
+        """
         observed = self._found["observed"]
-        rates = np.geomspace(observed / 30, 1.5 * observed, 25).tolist()
+        near = observed * np.linspace(0.9, 1.1, 21)
+        rates = np.sort([*np.geomspace(observed / 30, 1.5 * observed, 25), *near]).tolist()
         losses = [settling.loss_after(lr, UPDATES) for lr in rates]
         marks = {name: self._found[name] for name in ("predicted", "observed")}
         start = settling.loss_after(observed, 0)

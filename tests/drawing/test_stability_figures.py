@@ -23,6 +23,15 @@ def test_the_losses_the_level_and_the_marks_are_where_they_should_be():
     ]
 
 
+def test_two_rates_that_agree_are_both_seen():
+    marks = {"predicted": 0.3, "observed": 0.3}
+    (axes,) = loss_by_rate_figure([0.1, 0.4], [2.0, 9.0], 50, 3.0, marks).axes
+    _, curve, predicted, observed = axes.lines
+    assert predicted.get_linewidth() > 3 * observed.get_linewidth()
+    assert (predicted.get_linestyle(), observed.get_linestyle()) == ("-", "--")
+    assert max(predicted.get_zorder(), observed.get_zorder()) < curve.get_zorder()
+
+
 def test_a_map_is_drawn_in_the_order_of_the_momenta():
     rows = [
         {"momentum": 0.9, "predicted": 0.4, "observed": 0.39},

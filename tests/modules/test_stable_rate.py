@@ -33,6 +33,19 @@ def test_linear_dynamics_from_the_command_line(horizon, tmp_path):
     assert found["largest_curvature"] == pytest.approx(2 * horizon**2, rel=1e-6)
 
 
+def test_the_loss_that_is_drawn_passes_its_start_at_the_bound(tmp_path):
+    """With a seventh from one rate to the next the line passed it beside the bound."""
+    module = StableRate(LinearDynamics(horizon=20))
+    bound = found_by(module, InitialStates(), tmp_path)["observed"]
+    (axes,) = module._figures["loss_by_rate"].axes
+    level, curve, *_ = axes.lines
+    rates, losses = curve.get_data()
+    above = losses > level.get_ydata()[0]
+    assert not above[rates < 0.995 * bound].any()
+    assert above[rates > 1.005 * bound].all()
+    assert rates[above].min() - rates[~above].max() < 0.011 * bound
+
+
 def test_wrong_arguments_are_refused():
     module = LinearDynamics(horizon=2)
     with pytest.raises(UsageError, match="steps = 1: eight or more"):
