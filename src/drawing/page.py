@@ -25,6 +25,8 @@ _PAGE = """<!doctype html>
 </html>
 """
 
+_SHORT = ' class="short"'
+
 
 def page(title: str, parts: Sequence[str]) -> str:
     """Return a page.
@@ -81,10 +83,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table; on a narrow screen each cell is a line with its column's name.
 
     Args:
-        head: the names of the columns.
+        head: the names of the columns; one called "verdict" is narrow.
         rows: as many cells each, as plain text.
     """
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    names = "".join(
+        f'<th scope="col"{_SHORT * (name == "verdict")}>{escape(name)}</th>' for name in head
+    )
     lines = "".join(f"<tr>{_cells(head, row)}</tr>\n" for row in rows)
     return f"<table>\n<thead><tr>{names}</tr></thead>\n<tbody>\n{lines}</tbody>\n</table>\n"
 

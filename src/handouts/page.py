@@ -95,7 +95,8 @@ def _entry(result: Result, folder: Path, command: str) -> str:
         _paragraph("note", entry.note),
         _paragraph("error", result.error),
         '<table>\n<thead><tr><th scope="col">what</th><th scope="col">printed</th>'
-        '<th scope="col">computed</th><th scope="col">held to</th></tr></thead>\n<tbody>\n',
+        '<th scope="col">computed</th><th scope="col" class="short">held to</th></tr></thead>\n',
+        "<tbody>\n",
         *map(_claim, result.claims),
         "</tbody>\n</table>\n",
     ]

@@ -87,6 +87,7 @@ def test_the_verdict_comes_first_then_the_picture_then_what_is_wrong(written):
 @pytest.mark.slow
 def test_pictures_are_in_the_page_of_all_that_step(written):
     addresses = _Parts(written[1]).addresses
+    assert '<th scope="col" class="short">verdict</th>' in written[1]
     assert len(addresses) == 3  # what raises takes no step, what is lost takes one
     assert re.search("There is no path to draw on .*: no step was taken", written[1])
     for each in addresses:
