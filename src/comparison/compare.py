@@ -17,6 +17,8 @@ from ..runs.terminal import show
 from .differences import Parting, config_differences, parting
 from .tables import aligned, figures
 
+_COMPARISONS, _PAGE = Path("comparison"), "compare.html"
+_LONGEST = 100  # letters of a folder's name
 _LABELS = {"train": "training loss", "val": "validation loss"}
 
 
@@ -31,11 +33,13 @@ def main(words: Sequence[str]) -> int:
     """
     try:
         options = _parser().parse_args(words)
-        records = records_of(options.run, options.out)
+        records = records_of(options.run, options.out or _COMPARISONS)
         found = Comparison(records)
         show(found.text())
-        options.out.mkdir(parents=True, exist_ok=True)
-        print(f"\nwritten to {found.write(options.out)}")
+        out = options.out or _COMPARISONS / found.short
+        out.mkdir(parents=True, exist_ok=True)
+        replaced = ", in place of an earlier one" * (out / _PAGE).exists()
+        print(f"\nwritten to {found.write(out)}{replaced}")
         return 0
     except (UsageError, OSError) as error:
         return refuse(error)
@@ -62,6 +66,11 @@ class Comparison:
     def __repr__(self) -> str:
         """Return all in plain text."""
         return self.text()
+
+    @property
+    def short(self) -> str:
+        """A name for a folder of this comparison; of many runs it is cut."""
+        return "_and_".join(name.strip("./").replace("/", "-") for name in self.names)[:_LONGEST]
 
     def sentences(self) -> list[str]:
         """Return of each further run how far it equals the first."""
@@ -110,7 +119,7 @@ class Comparison:
             section("What differs in the configs", configs),
             paragraph(f"Made by descentlab {__version__}."),
         ]
-        path = folder / "compare.html"
+        path = folder / _PAGE
         write_whole(path, page(f"Comparison of {', '.join(self.names)}", parts))
         return path
 
@@ -174,8 +183,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("comparison"),
         metavar="FOLDER",
-        help="where compare.html and compare.png are put (default: comparison)",
+        help="where compare.html and compare.png are put (default: in comparison/, in a folder "
+        "named by the runs)",
     )
     return parser

@@ -103,7 +103,25 @@ def test_the_command_prints_and_writes_beside_the_runs(logs, capsys):
     page = (logs.parents[1] / "side" / "compare.html").read_text()
     assert "they part at update 1" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
+    assert '<th scope="col">line/1</th>' in page  # as wide as the others
     assert (logs.parents[1] / "side" / "compare.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_comparison_takes_the_place_of_none_but_its_own(logs, capsys):
+    for number in range(40):
+        make_run(logs / f"version_{number}")
+    folder = logs.parents[1] / "comparison"
+    for words, said in (
+        (["line/0", "line/1"], "line-0_and_line-1/compare.html"),
+        (["line/0", "line/2"], "line-0_and_line-2/compare.html"),
+        (["line/0", "last"], "line-0_and_line-39/compare.html"),
+        (["line/0", "line/1"], "line-0_and_line-1/compare.html, in place of an earlier one"),
+    ):
+        assert main(["compare", *words]) == 0
+        assert capsys.readouterr().out.endswith(f"written to comparison/{said}\n")
+    assert len(list(folder.rglob("compare.html"))) == 3
+    assert main(["compare", *(f"line/{number}" for number in range(40))]) == 0
+    assert len(list(folder.rglob("compare.html"))) == 4
 
 
 def files(folder):
