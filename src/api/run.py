@@ -72,19 +72,21 @@ class FittedRun:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The losses and metrics of each epoch, the first row before any update.
+        """The losses and metrics by epoch, the first row, `<NA>`, before any update.
 
-        Of a sweep it has a row for each member.
+        `frame.loc[17]` is what was measured at the end of epoch 17, as figures and messages count
+        them, and `step` in it the number of updates made until then. Of a sweep it has a row for
+        each member, by its number.
         """
         if self._record.is_sweep:
-            return _table(self.place / "sweep.csv")
+            return _table(self.place / "sweep.csv").set_index("member")
         frame = _table(Run(self.place).metrics)
-        return frame.astype({"epoch": "Int64"}) if "epoch" in frame else frame
+        return frame.astype({"epoch": "Int64"}).set_index("epoch") if "epoch" in frame else frame
 
     @property
     def updates(self) -> pd.DataFrame:
-        """The epoch, the step and the loss of each update, the loss before it is made."""
-        return _table(Run(self.place).batch_losses)
+        """The epoch and the loss of each update, by its step; the loss before it is made."""
+        return _table(Run(self.place).batch_losses).set_index("step")
 
     def test(self, epoch: int | None = None) -> pd.DataFrame:
         """Measure the run on its test set, as `descentlab test --run` does.
@@ -102,7 +104,7 @@ class FittedRun:
         words = ["test", "--run", str(self.place)]
         obey([*words, *(() if epoch is None else ("--epoch", str(epoch)))])
         if self._record.is_sweep:
-            return _table(self.place / "sweep_test.csv")
+            return _table(self.place / "sweep_test.csv").set_index("member")
         columns = json.loads((self.place / "test.json").read_text(encoding="utf-8"))
         return pd.DataFrame(columns).drop(index="parameters", errors="ignore").astype(float)
 

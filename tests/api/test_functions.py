@@ -112,6 +112,8 @@ def test_a_run_is_that_of_the_command_bit_for_bit(words, call, here, unlike_a_ne
     assert main(["test", "--run", str(other)]) == 0
     ours, theirs = (json.loads((each / "test.json").read_text()) for each in (run.folder, other))
     assert ours == theirs
+    if "members" in ours:
+        assert run.frame.index.tolist() == measured.index.tolist() == [0, 1, 2, 3]
     if "last" in ours:
         assert measured["last"]["loss"] == ours["last"]["loss"]
 
@@ -192,8 +194,12 @@ def test_frames_have_each_number_to_its_last_bit(here):
     run = descentlab.fit("linear_regression/split", max_epochs=3)
     lines = (run.folder / "batch_losses.csv").read_text().splitlines()[1:]
     assert [repr(loss) for loss in run.updates["loss"]] == [line.split(",")[2] for line in lines]
-    assert run.frame["epoch"].tolist() == [pd.NA, 0, 1, 2]
-    assert run.frame["loss/train"].iloc[-1] == run.summary["last"]["train"]
+    assert run.updates.index.tolist() == [int(line.split(",")[1]) for line in lines]
+    assert run.frame.index.tolist() == [pd.NA, 0, 1, 2]
+    assert (run.frame.index.name, run.updates.index.name) == ("epoch", "step")
+    assert run.frame.loc[2, "loss/train"] == run.summary["last"]["train"]
+    least = run.summary["least"]["val"]
+    assert run.frame.loc[least["epoch"], "loss/val"] == least["loss"]
     assert set(run.test(epoch=1)) == {"last", "best", "epoch 1"}
     assert repr(descentlab.load("last")) == repr(run)
     assert f"{run.summary['least']['val']['loss']:.6g}" in repr(run)
