@@ -1,7 +1,9 @@
 """What the documentation says is so: commands end well and print what is shown, examples run."""
 
+import inspect
 import re
 import signal
+import textwrap
 import warnings
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from descentlab.__main__ import main
 from descentlab.command.configs import FOLDER
 from descentlab.handouts.command_line import main as reproduce
+from descentlab.modules import DescentModule
 from handouts import FIVE
 from pages import (
     PAGES,
@@ -116,6 +119,11 @@ def test_what_a_page_names_is_there(page):
     assert [each for each in inline if not (ROOT / each).exists()] == []
     for target in re.findall(r"`make ([\w-]+)", text):
         recipe(target, MAKEFILE)
+
+
+def test_the_tutorial_shows_the_update_as_it_is():
+    (shown,) = (b for b in blocks((ROOT / "docs/tutorial.md").read_text()) if b.language == "py")
+    assert shown.text == textwrap.dedent(inspect.getsource(DescentModule.descend))
 
 
 def test_the_pages_are_short():

@@ -4,10 +4,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -132,7 +131,7 @@ class DescentModule(LeanModule, ABC):
 
     def descend(self, loss: Tensor) -> None:
         """Make one update by hand: zero the gradients, go backward, step."""
-        optimizer = cast(LightningOptimizer, self.optimizers())
+        optimizer: Any = self.optimizers()
         if self.zeroes_gradients:
             optimizer.zero_grad()
         self.manual_backward(loss)
