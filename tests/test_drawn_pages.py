@@ -13,7 +13,7 @@ DRAWN = {
     "sweep_best": ("fit", "linear_regression/lr_momentum_sweep", "figures/sweep_best"),
     "stability_map": ("predict", "linear_dynamics/stability_map", "figures/stability_map"),
 }
-#: what is no figure of a run
+#: what is no figure of a run: `Browser(1280, 900).picture` of TensorBoard after the tutorial
 OTHERS = {"tensorboard"}
 
 
