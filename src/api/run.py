@@ -81,6 +81,9 @@ class FittedRun:
         if self._record.is_sweep:
             return _table(self.place / "sweep.csv").set_index("member")
         frame = _table(Run(self.place).metrics)
+        places = [name for name in ("epoch", "step") if name in frame]
+        if frame.duplicated(places).any():  # a module that logs one metric after another
+            frame = frame.groupby(places, dropna=False, sort=False).first().reset_index()
         return frame.astype({"epoch": "Int64"}).set_index("epoch") if "epoch" in frame else frame
 
     @property

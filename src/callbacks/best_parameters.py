@@ -14,7 +14,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from ..errors import UsageError
-from ..internals.lightning import copied, snapshot
+from ..internals.lightning import copied, same_draws, snapshot
+from ..internals.random_state import put_back, random_state
 from ..runs.files import remove_leftovers, save_atomically
 from ..runs.folder import recording, run_to_write
 from ..runs.logger import RunLogger
@@ -38,7 +39,9 @@ class BestParameters(Instrument, Checkpoint):
     and `last.ckpt` (the last finished epoch), both of which `fit --ckpt_path` goes on from. A file
     of that name that a `ModelCheckpoint` has written is left alone, and `ckpt_path="best"` is that
     one's.
-    A run that resumes takes over the best and the earlier epochs of the run that it goes on with.
+    A run that resumes takes over the best and the earlier epochs of the run that it goes on with,
+    and, in one process, the state of the global random generators: of a shuffled DataLoader and of
+    dropout it draws what a run that was never stopped does.
 
     Args:
         monitor: the metric whose least value is best; `loss/val` where it is measured, else
@@ -85,6 +88,7 @@ class BestParameters(Instrument, Checkpoint):
         self._fresh = False
         self._now: dict[str, float] = {"time": 0.0, "rows": 0}
         self._ended_early = False
+        self._random: dict[str, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make sure, before training, that the folder can be written."""
@@ -101,6 +105,12 @@ class BestParameters(Instrument, Checkpoint):
             _check_writable(self._folder)
             self._next_write = 0.0  # after the first epoch
             remove_leftovers(self._folder)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the random generators into the state of the run that this one goes on with."""
+        state, self._random = self._random, None
+        if state is not None and trainer.world_size == 1:  # each of several has a state of its own
+            put_back(state)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the metrics so far, to know at the end which ones are measured."""
@@ -218,13 +228,14 @@ class BestParameters(Instrument, Checkpoint):
         self._write(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far, its epoch and metric; whether a callback ends the run."""
+        """Return the best value so far, its epoch and metric, and what a run goes on with."""
         return {
             "metric": self._metric,
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
             "logged": dict(self._now),
             "ended_early": self._ended_early,
+            "random": random_state(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -232,6 +243,10 @@ class BestParameters(Instrument, Checkpoint):
 
         Of another metric than the one that is monitored now they are left.
         """
+        self._random = state_dict.get("random")
+        if self._random is not None:
+            with same_draws():
+                put_back(self._random)  # which says here, and not later, if it is damaged
         metric = state_dict["metric"]
         if not isinstance(metric, str | None):
             raise TypeError(f"the metric is {type(metric).__name__}")

@@ -122,7 +122,8 @@ def _losses(record: Record) -> str:
         if least or last is not None:
             best = f"{_number(least[0])} at epoch {least[1]}" if least else ""
             rows.append([label, _number(start), best, _number(last)])
-    return table(["", "start", "best", "last"], rows) if rows else ""
+    head = f"last, {record.late}" if record.late else "last"
+    return table(["", "start", "best", head], rows) if rows else ""
 
 
 def _summed_up(record: Record, name: str) -> _Losses:

@@ -41,6 +41,7 @@ class Summary(Instrument):
             ``{"train": {"epoch", "loss", "step"}, "val": {…}}``. Epochs count from 0.
         start: the losses before any update, where the sanity check goes through all the data.
         last: those that were measured last.
+        measured_at: how many updates were made by then.
     """
 
     silent = False
@@ -52,6 +53,7 @@ class Summary(Instrument):
         self.least: dict[str, dict[str, Any]] = {}
         self.start: dict[str, float] = {}
         self.last: dict[str, float] = {}
+        self.measured_at = 0
         self._metrics = FreshMetrics()
         self._run: Run | None = None  # whose page is to be written
         self._start = 0.0
@@ -89,7 +91,9 @@ class Summary(Instrument):
         self._keep(trainer, self._metrics.look(trainer))
 
     def _keep(self, trainer: Trainer, fresh: dict[str, float]) -> None:
-        self.last |= {name: fresh[tag] for name, tag in _TAGS.items() if tag in fresh}
+        last = {name: fresh[tag] for name, tag in _TAGS.items() if tag in fresh}
+        if last:
+            self.last, self.measured_at = self.last | last, trainer.global_step
         for name, tag in _TAGS.items():
             if not math.isfinite(fresh.get(tag, math.nan)):
                 continue
@@ -106,6 +110,7 @@ class Summary(Instrument):
             "least": {name: dict(least) for name, least in self.least.items()},
             "start": dict(self.start),
             "last": dict(self.last),
+            "measured_at": self.measured_at,
             "seconds": self._seconds(),
         }
 
@@ -117,6 +122,7 @@ class Summary(Instrument):
         }
         self.start = {name: float(loss) for name, loss in state_dict["start"].items()}
         self.last = {name: float(loss) for name, loss in state_dict.get("last", {}).items()}
+        self.measured_at = int(state_dict.get("measured_at", 0))
         self._seconds_before = float(state_dict["seconds"])
 
     def _seconds(self) -> float:
@@ -162,7 +168,7 @@ class Summary(Instrument):
         return {
             "least": {name: self.least.get(name) for name in _TAGS},
             "start": {name: self.start.get(name) for name in _TAGS},
-            "last": {name: self.last.get(name) for name in _TAGS},
+            "last": {name: self.last.get(name) for name in _TAGS} | {"step": self.measured_at},
             "parameters": parameter_values(pl_module),
             "steps": trainer.global_step,
             "seconds": round(self._seconds(), 3),
@@ -187,6 +193,7 @@ class Summary(Instrument):
             if (least := report["least"][name])
         ]
         rows += self._ended_higher()
+        rows += self._measured_when(trainer)
         rows += [(name, _short(value)) for name, value in report["parameters"].items()]
         if self._first_rates:
             rows.append(("lr", self._rates(trainer)))
@@ -217,6 +224,15 @@ class Summary(Instrument):
         if start is None or last is None or not least <= start < last:
             return []
         return [("last training loss", f"{last:.6g}, worse than at the start ({start:.6g})")]
+
+    def _measured_when(self, trainer: Trainer) -> list[tuple[str, str]]:
+        """Return when losses were measured last, where the parameters changed since, or never."""
+        made = trainer.global_step
+        if not self.last and made:
+            return [("losses", "none: nothing is logged as loss/train or loss/val")]
+        if not self.last or self.measured_at >= made:
+            return []
+        return [("losses measured last", f"after update {self.measured_at} of {made}")]
 
     def _rose(self, name: str) -> str:
         """Return what is to be said of a loss that was never below its start."""

@@ -18,6 +18,7 @@ def figures(records: Sequence[Record]) -> list[list[str]]:
         rows.append([f"least {label}", *starred([one and one[0] for one in best])])
         rows.append(["  at epoch", *("" if one is None else str(one[1]) for one in best)])
         rows.append([f"last {label}", *starred([_last(each, key) for each in records])])
+    rows.append(["  measured", *(each.late for each in records)])
     for key in ("last", "best"):
         losses = [each.test.get(key, {}).get("loss") for each in records]
         rows.append([f"test loss, {key} parameters", *starred(losses)])

@@ -18,6 +18,7 @@ DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D")
 LARGEST, SMALLEST = 1e200, 1e-200  # beyond these, the log axis' own arithmetic overflows
 TITLE, LABEL, TICK = 16, 15, 13  # points: legible where a figure is shown at half its size
+COUNTED = "epoch (counted from 0)"
 EPOCHS = "epoch (counted from 0; measured at its end)"
 UPDATES = "updates made before"
 _LOG_FROM = 10.0  # largest / least value from which an axis is logarithmic

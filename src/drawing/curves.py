@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from .axes import (
+    COUNTED,
     EPOCHS,
     LABEL,
     START,
@@ -74,7 +75,8 @@ def learning_curve_figure(
     for panel in below:
         _draw_curves(panel, late, "")
         set_title(panel, f"From epoch {math.ceil(late[0][1][0])} on")
-    (below or [axes])[-1].set_xlabel(EPOCHS, fontsize=LABEL)
+    whole = all(START in places for _, places, _ in series)
+    (below or [axes])[-1].set_xlabel(EPOCHS if whole else COUNTED, fontsize=LABEL)
     handles, _ = axes.get_legend_handles_labels()
     figure.legend(
         handles=handles,

@@ -1,5 +1,6 @@
 """What a run's folder holds, read as plain values; a damaged or foreign file is named."""
 
+import errno
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,8 @@ def read_plain(path: Path, problem: str = "is damaged") -> Any:
     except UsageError:
         raise
     except OSError as error:
+        if error.errno == errno.EINVAL:  # of a file that is cut off: torch looks before its start
+            raise UsageError(f"{path} {problem}") from error
         raise UsageError(f"{path} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch raises nearly anything for a file that it did not write
         raise UsageError(f"{path} {problem}") from error

@@ -140,6 +140,12 @@ class Record:
         return max([*kept, *self.epochs, int(self.summary.get("steps", 0))])
 
     @property
+    def late(self) -> str:
+        """When the last losses were measured, of how many updates; "" at the end, or not known."""
+        at = (self.summary.get("last") or {}).get("step") if self.is_summed_up else None
+        return "" if at in (None, self.updates) else f"after update {at} of {self.updates}"
+
+    @property
     def is_summed_up(self) -> bool:
         """Whether the summary is of all updates: not of a run that broke off, or went on since."""
         return bool(self.summary) and self.summary.get("steps", 0) >= self.updates

@@ -22,6 +22,7 @@ from process_state import changed, differing_files, state
 
 import descentlab
 from descentlab.__main__ import main
+from descentlab.api.run import FittedRun
 from descentlab.drawing.figure import pixels
 from descentlab.optimizers import GradientDescent
 
@@ -251,3 +252,13 @@ def test_the_package_is_imported_without_torch():
     assert (done.stdout, done.stderr) == ("False\n", "")
     with pytest.raises(AttributeError, match="module 'descentlab' has no attribute 'fits'"):
         _ = descentlab.fits
+
+
+def test_the_rows_that_a_module_logs_one_after_another_are_one_of_an_epoch(tmp_path):
+    table = tmp_path / "metrics.csv"
+    table.write_text("epoch,loss/train,loss/val,step\n0,,2.5,7\n0,3.0,,7\n1,,2.0,11\n1,,1.5,15\n")
+    frame = FittedRun(tmp_path).frame
+    assert frame.index.tolist() == [0, 1, 1]
+    assert frame["loss/val"].tolist() == [2.5, 2.0, 1.5]
+    assert frame["loss/train"].isna().tolist() == [False, True, True]
+    assert frame["loss/train"].iloc[0] == 3.0

@@ -3,6 +3,7 @@
 import json
 import math
 
+import pytest
 import torch
 
 from descentlab.modules import LinearRegression
@@ -25,6 +26,30 @@ def test_a_run_that_ends_above_its_start_is_called_so(command, here):
     assert "worse than start" in command("runs").out
     command(*words, "--model.optimizer.lr", "0.05")
     assert "worse than start" not in command("runs").out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "at", "made"),
+    [
+        (("--trainer.max_steps", "30"), 24, 30),
+        (("--trainer.max_epochs", "5", "--trainer.check_val_every_n_epoch", "2"), 48, 60),
+        (("--trainer.max_epochs", "2", "--trainer.val_check_interval", "5"), 22, 24),
+    ],
+)
+def test_losses_from_before_the_last_update_are_called_so(command, here, flags, at, made):
+    run = "logs/linear_regression/split/version_0"
+    words = ("--config", "linear_regression/split.yaml", *QUIET, "--figures", "none")
+    outcome = command("fit", *words, *flags)
+    said = f"after update {at} of {made}"
+    (line,) = (each for each in outcome.out.splitlines() if "measured" in each)
+    assert line.split(None, 3)[3] == said
+    assert json.loads((here / run / "summary.json").read_text())["last"]["step"] == at
+    assert f"last, {said}" in (here / run / "report.html").read_text()
+    command("fit", *words, "--trainer.max_epochs", "2", "--trainer.logger.version", "whole")
+    whole = here / "logs/linear_regression/split/whole"
+    assert Record(whole).late == ""
+    assert "after update" not in (whole / "report.html").read_text()
+    assert said in command("compare", run, str(whole)).out
 
 
 def test_a_test_from_before_a_run_went_on_is_not_that_of_its_parameters(command, here):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from descentlab.errors import UsageError
-from descentlab.runs.reading import read_checkpoint
+from descentlab.runs.reading import read_checkpoint, read_plain
 
 
 @pytest.mark.parametrize("odd", [{}, None, "3", 1.5, True])
@@ -20,3 +20,14 @@ def test_a_loop_that_counts_in_what_is_no_number_is_damaged(tmp_path, loop, odd)
     assert read_checkpoint(saved(2))["epoch"] == 1
     with pytest.raises(UsageError, match=r"last\.ckpt is damaged, its loops count in what is no"):
         read_checkpoint(saved(odd))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.99])
+def test_a_file_that_is_cut_off_is_damaged(tmp_path, share):
+    """Of a large one torch says that an argument is invalid, as a disk might."""
+    path = tmp_path / "last.ckpt"
+    torch.save({"values": torch.randn(20_000)}, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UsageError, match=r"last\.ckpt is damaged$"):
+        read_plain(path)
