@@ -97,8 +97,6 @@ class BatchLoss(Instrument):
         del self._losses[kept:], self._steps[kept:]
         self.first_step = self._steps[0] if self._steps else self._step
         self._written = kept
-        self._pending.clear()
-        self._waiting = 0
         self._accumulated: list[Tensor] = []
         self._first_call: Tensor | None = None
         if pl_module.automatic_optimization and not all(map(_calls_once, trainer.optimizers)):
@@ -174,8 +172,8 @@ class BatchLoss(Instrument):
     def _fetch(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the pending losses over from their device, and look at them."""
         fresh = self._take_pending()
-        if self.stop_if_not_finite and not math.isfinite(math.fsum(fresh)):
-            self._stop_if_any(trainer, pl_module)
+        if self.stop_if_not_finite and not all(map(math.isfinite, fresh)):
+            self._stop(trainer, pl_module)
 
     def _take_pending(self) -> list[float]:
         if not self._pending:
@@ -188,10 +186,8 @@ class BatchLoss(Instrument):
         self._losses.extend(fetched)
         return fetched
 
-    def _stop_if_any(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        bad = next((i for i, loss in enumerate(self._losses) if not math.isfinite(loss)), None)
-        if bad is None:
-            return
+    def _stop(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        bad = next(i for i, loss in enumerate(self._losses) if not math.isfinite(loss))
         if bad:
             bound = _bound(trainer, pl_module, self._batch)
             before = f"the last finite loss was {self._losses[bad - 1]:.6g}{bound}"

@@ -124,7 +124,8 @@ def test_the_message_has_the_bound_that_was_measured_last(tmp_path, watched):
 
 
 @pytest.mark.parametrize(
-    ("rows", "rest"), [(8, " here (by "), (40, " on the last batch seen (by ")]
+    ("rows", "rest"),
+    [(8, " here (by "), (16, " on the last batch seen (by "), (40, " on the last batch seen (by ")],
 )
 def test_the_message_says_which_rates_are_stable(tmp_path, rows, rest):
     class Curved(Foreign):
