@@ -163,8 +163,8 @@ def _narrowed(state: State, wide: torch.dtype, own: torch.dtype) -> State:
 
 def _apart(state: State, parameter: Tensor, gradient: Tensor) -> State:
     """Return a state that shares no memory with what is going to change in place."""
-    if gradient.layout is not torch.strided:
-        return {n: v.clone() if v is gradient or v is parameter else v for n, v in state.items()}
+    if gradient.layout is not torch.strided:  # of which no memory can be asked
+        return {name: value.clone() for name, value in state.items()}
     taken = _memory(parameter), _memory(gradient)
     for value in state.values():
         if _memory(value) in taken:

@@ -9,6 +9,7 @@ from descentlab.optimizers import Adam, GradientDescent, Momentum
 from descentlab.optimizers.arithmetic import scaled
 from descentlab.optimizers.resumed import configured
 from descentlab.optimizers.rule import Rule
+from tolerances import FLOAT32
 
 
 class Remembering(Rule):
@@ -72,6 +73,56 @@ def test_a_sparse_gradient_is_not_what_momentum_keeps():
     for value, was in zip(kept.values(), before, strict=True):
         assert torch.equal(value.to_dense(), was)
         assert was.abs().sum() > 0
+
+
+class Extrapolating(Rule):
+    """Steps by the change of the gradient, and keeps all that it was given, as it was given."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr=lr)
+
+    def check(self, *, lr):
+        pass
+
+    @staticmethod
+    def update(parameter, gradient, state, hyperparameters):
+        last = state.get("gradient", gradient)
+        moved = parameter - hyperparameters["lr"] * (2 * gradient - last).to_dense()
+        kept = {"parameter": parameter, "data": parameter.detach(), "gradient": gradient}
+        return moved, kept
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_what_was_given_is_kept_as_it_was(sparse):
+    torch.manual_seed(0)
+    table = torch.nn.Embedding(5, 2, sparse=sparse)
+    rule = Extrapolating(table.parameters())
+    expected, last = table.weight.detach().clone(), None
+    for row in (1, 3, 1, 4):
+        before = expected.clone()
+        rule.zero_grad(set_to_none=last is None)
+        table(torch.tensor([row])).square().sum().backward()
+        gradient = torch.zeros(5, 2)
+        gradient[row] = 2 * before[row]
+        rule.step()
+        expected = before - 0.1 * (2 * gradient - (gradient if last is None else last))
+        last = gradient
+        torch.testing.assert_close(table.weight.detach(), expected, rtol=FLOAT32, atol=0)
+        kept = rule.state[table.weight]
+        assert torch.equal(kept["parameter"], before)
+        assert torch.equal(kept["data"], before)
+        table.weight.grad.zero_()
+        assert torch.equal(kept["gradient"].to_dense(), gradient)
+
+
+def test_a_rule_that_keeps_nothing_has_no_state():
+    theta = torch.randn(3, requires_grad=True)
+    ours, theirs = GradientDescent([theta], lr=0.1), torch.optim.SGD([theta], lr=0.1)
+    for optimizer in (ours, theirs):
+        theta.grad = torch.randn(3)
+        optimizer.step()
+    assert ours.state_dict()["state"] == {}
+    assert all(value is None for each in theirs.state.values() for value in each.values())
 
 
 def test_defaults_are_those_of_torch_where_it_has_them():

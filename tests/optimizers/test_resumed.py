@@ -186,6 +186,13 @@ def test_a_plateau_keeps_its_reductions_and_what_it_has_seen(lr):
     assert state["_last_lr"] == [rate]
 
 
+def test_a_rate_of_zero_may_be_left():
+    checkpoint = stopped(*made(torch.optim.SGD, lr=0.0, momentum=0.5))
+    options = {"lr": 0.1, "momentum": 0.9}
+    assert len(prefer_configured(checkpoint, *made(torch.optim.SGD, **options))) == 2
+    assert gone_on(checkpoint, *made(torch.optim.SGD, **options), 1) == [options]
+
+
 @pytest.mark.parametrize("schedule", ["step", "one_cycle", "averaging"])
 def test_a_scheduler_may_come_and_go(schedule):
     make = SCHEDULES[schedule][0]
