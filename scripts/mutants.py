@@ -22,6 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -280,15 +281,30 @@ def _test(folder: str, tests: list[str]) -> None:
 def sample(count: int, seed: int, targets: Sequence[str]) -> list[tuple[Mutant, list[str]]]:
     """Return a random sample of the mutants of the targets, with the tests that must notice."""
     source = ROOT / "src"
-    every = [
-        (mutant, TARGETS[target])
+    every = {
+        mutant: TARGETS[target]
         for target in targets
         for path in sorted(source.glob(target))
         for mutant in mutants(path.read_text(encoding="utf-8"), str(path.relative_to(source)))
-    ]
-    chosen = random.Random(seed).sample(every, min(count, len(every)))
+    }
+    chosen = drawn(list(every), count, seed)
     print(f"{len(chosen)} of {len(every)} mutants, seed {seed}", flush=True)
-    return chosen
+    return [(mutant, every[mutant]) for mutant in chosen]
+
+
+def drawn(every: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Return a random sample, which stays the same but for what is changed in the source.
+
+    Each mutant has a random number of its own, and those with the least are taken: what is added,
+    removed or moved elsewhere leaves it where it is.
+    """
+    seen: Counter[tuple[str, str, str]] = Counter()
+    numbers = {}
+    for mutant in every:
+        mistake = mutant.path, mutant.before, mutant.after
+        numbers[mutant] = random.Random(f"{seed} {mistake} {seen[mistake]}").random()
+        seen[mistake] += 1
+    return sorted(every, key=numbers.__getitem__)[:count]
 
 
 def _survivors(

@@ -53,6 +53,30 @@ def test_a_sample_is_that_of_its_seed():
     assert first != [one for one, _ in mutants.sample(5, 2, targets)]
 
 
+def test_a_sample_loses_what_is_changed_and_nothing_else():
+    def sampled(text, count):
+        every = list(mutants.mutants(text, "rate.py"))
+        return [(one.before, one.after) for one in mutants.drawn(every, count, 0)]
+
+    many = "\n".join(f"x{number} = a{number} + b{number}" for number in range(50))
+    before = sampled(many, 40)
+    assert sampled(many, 20) == before[:20]
+    after = sampled("more = [a < 1, b * c]\n" + many.replace("b7", "changed"), 40)
+    still = [mistake for mistake in before if "b7" not in mistake[0]]
+    assert len(still) < 40  # the changed line was among them
+    kept = [mistake for mistake in after if mistake in before]
+    assert kept == still[: len(kept)]
+    assert len(kept) >= 35
+
+
+def test_mutants_of_every_line_may_be_drawn():
+    text = "\n".join(f"x{number} = a + {number}" for number in range(20))
+    every = list(mutants.mutants(text))
+    lines = {one.line for seed in range(20) for one in mutants.drawn(every, 6, seed)}
+    assert lines == set(range(1, 21))
+    assert len(set(mutants.drawn(every, len(every), 0))) == len(every)
+
+
 @pytest.mark.slow
 def test_a_mutant_that_a_test_notices_is_killed_and_another_survives(tmp_path):
     noticing, blind = tmp_path / "test_noticing.py", tmp_path / "test_blind.py"
