@@ -72,7 +72,6 @@ class BestParameters(Instrument, Checkpoint):
         self.history_mb = history_mb
         self.best_model_path = ""
         self._folder = Path()
-        self._next_write = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -99,11 +98,11 @@ class BestParameters(Instrument, Checkpoint):
         # behind other checkpoint callbacks: `ckpt_path="best"` is that of the first
         attached: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         trainer.callbacks = [*(one for one in attached if one is not self), self]  # type: ignore[attr-defined]
+        self._next_write = 0.0  # after the first epoch
         run = run_to_write(trainer)
         if run is not None:
             self._folder = run.checkpoints
             _check_writable(self._folder)
-            self._next_write = 0.0  # after the first epoch
             remove_leftovers(self._folder)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -114,8 +113,7 @@ class BestParameters(Instrument, Checkpoint):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the metrics so far, to know at the end which ones are measured."""
-        if fitting(trainer):
-            self._metrics.look(trainer)
+        self._metrics.look(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the parameters, if they are the best so far."""

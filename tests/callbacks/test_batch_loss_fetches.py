@@ -11,8 +11,9 @@ from test_batch_loss import table
 
 from descentlab.callbacks import BatchLoss
 from descentlab.callbacks.batch_loss import FLUSH_EVERY
-from descentlab.datamodules import TensorLoader
+from descentlab.datamodules import TensorLoader, processes
 from descentlab.errors import RunError
+from tolerances import FLOAT32
 
 UPDATES = 3 * FLUSH_EVERY + 10
 
@@ -77,6 +78,25 @@ def test_infinite_losses_that_are_fetched_together_are_named_by_the_first(tmp_pa
         f"the loss at step 2 (epoch 0) is {said}: the last finite loss was 1.7e+308"
     )
     assert [loss for _, _, loss in table(tmp_path)[:4]] == module.given[:4]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_loss_is_that_of_the_rows_of_all_processes(tmp_path, monkeypatch, whole):
+    """Beside another process, whose part of each batch has 5 rows and a loss of 2."""
+
+    def summed(values, device):
+        return [
+            torch.tensor(float(own) + other) for own, other in zip(values, (10.0, 5.0), strict=True)
+        ]
+
+    monkeypatch.setattr(processes, "sum_over_processes", summed)
+    monkeypatch.setattr(Trainer, "world_size", property(lambda trainer: 2))
+    kept, module = BatchLoss(), Foreign()
+    if whole:  # as modules of this package say, which sum by themselves
+        module.gives_whole_loss = True
+    fit(tmp_path, kept, module=module)
+    expected = module.seen if whole else [(8 * loss + 10) / 13 for loss in module.seen]
+    assert kept.losses == pytest.approx(expected, rel=FLOAT32)
 
 
 def test_a_validation_by_another_trainer_forgets_nothing(tmp_path):
