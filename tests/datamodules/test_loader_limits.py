@@ -1,12 +1,13 @@
 """The first and the last of what loaders and splits take: seeds, positions, rows, fractions."""
 
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
 from sklearn.model_selection import train_test_split
 
-from descentlab.datamodules import ResumableLoader, TensorLoader, permutation, split_rows
+from descentlab.datamodules import ResumableLoader, Steps, TensorLoader, permutation, split_rows
 from descentlab.errors import UsageError
 
 
@@ -70,3 +71,26 @@ def test_ten_rows_are_enough_to_split():
 def test_an_error_that_the_sum_may_have_moves_no_row(off):
     sets = split_rows(1000, (0.7, 0.2 + off / 2, 0.1 + off / 2), 3)
     assert [part.tolist() for part in sets.values()] == by_sklearn(1000, 300, 100)
+
+
+def test_passes_over_one_loader_count_each_for_itself():
+    loader = TensorLoader(torch.arange(10), batch_size=2)
+    one = iter(loader)
+    next(one), next(one)
+    other = iter(loader)
+    next(other)
+    assert loader.handed == 1
+    assert next(one)[0].tolist() == [4, 5]
+    assert loader.handed == 3
+    next(other)
+    assert loader.handed == 2
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_the_seed_is_that_of_the_first_process(attached):
+    data = Steps(3)
+    torch.manual_seed(5)
+    if attached:  # to the trainer of a process that is not the first, which has seed 9
+        data.trainer = SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda seed: 9))
+    data.setup("fit")
+    assert data.state_dict() == {"seed": 9 if attached else 5}
