@@ -9,6 +9,7 @@ from descentlab.optimizers.stability import (
     curvature_by_power_iteration,
     largest_stable_rate,
 )
+from tolerances import FLOAT64
 
 CURVATURES = torch.tensor([5.0, 1.0, 0.3], dtype=torch.float64)
 BOUND = 2 / 5.0
@@ -111,6 +112,58 @@ def test_steps_that_are_all_the_same_leave_the_next_question_as_it_was():
     assert settling(2.0) is False
     assert settling(0.5 * BOUND) is True
     assert settling(1.5 * BOUND) is False
+
+
+def test_steps_that_are_all_the_same_are_seen_after_eight_changes():
+    theta, seen = torch.tensor([4.0, -2.0, 8.0], requires_grad=True), []
+
+    def loss():
+        seen.append(theta.detach().clone())
+        return (theta**2).sum()
+
+    assert Settling(loss, [theta], lambda: OneLengthBeyond([theta]))(2.0) is False
+    assert 8 < len(seen) < 16
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_how_far_the_start_is_away_does_not_matter(scale):
+    for rate in (0.3, 0.97, 1.03, 1.7):
+        watched = Watched(scale * drawn())
+        assert watched.ask(rate * BOUND) is (rate < 1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda parameters: torch.optim.SGD(parameters, lr=0.5, momentum=0.9),
+        lambda parameters: torch.optim.LBFGS(parameters, lr=0.5, max_iter=2),
+        lambda parameters: GradientDescent(parameters, lr=0.5),
+    ],
+)
+def test_the_loss_after_some_updates_is_that_of_a_plain_loop(make):
+    theta = drawn().requires_grad_()
+    start = theta.detach().clone()
+
+    def loss():
+        return (CURVATURES * (theta - 1) ** 4).sum()
+
+    settling = Settling(loss, [theta], lambda: make([theta]))
+    found = [settling.loss_after(0.01, updates) for updates in range(4)]
+    assert torch.equal(theta, start)  # put back, with nothing left for the next question
+    optimizer, expected = make([theta]), []
+    optimizer.param_groups[0]["lr"] = 0.01
+
+    def closure():
+        optimizer.zero_grad()
+        now = loss()
+        now.backward()
+        return now
+
+    for _ in range(4):
+        expected.append(float(loss().detach()))
+        optimizer.step(closure)
+    assert found == pytest.approx(expected, rel=FLOAT64)
+    assert len(set(expected)) == 4
 
 
 def test_bisection_asks_no_more_than_its_precision_needs():
