@@ -3,6 +3,7 @@
 import ast
 
 import pytest
+from coverage import CoverageData
 
 import mutants
 
@@ -75,6 +76,20 @@ def test_mutants_of_every_line_may_be_drawn():
     lines = {one.line for seed in range(20) for one in mutants.drawn(every, 6, seed)}
     assert lines == set(range(1, 21))
     assert len(set(mutants.drawn(every, len(every), 0))) == len(every)
+
+
+def test_the_tests_of_a_line_are_tried_from_the_one_that_runs_the_fewest_lines(tmp_path):
+    record = CoverageData(str(tmp_path / "record"))
+    runs = {"b::short|run": {"a.py": {2}}, "a::long|run": {"a.py": {1, 2}, "b.py": {1, 2, 3}}}
+    runs |= {"a::long|setup": {"a.py": {2}}, "c::middle|run": {"a.py": {2, 3}}, "": {"a.py": {4}}}
+    for context, lines in runs.items():
+        record.set_context(context)
+        record.add_lines({f"/top/0/descentlab/{path}": each for path, each in lines.items()})
+    record.write()
+    found = mutants.running(tmp_path / "record")
+    assert found["a.py", 2] == ["b::short", "c::middle", "a::long"]
+    assert found["a.py", 1] == found["b.py", 3] == ["a::long"]
+    assert not found.get(("a.py", 4))
 
 
 @pytest.mark.slow
