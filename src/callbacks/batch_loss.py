@@ -69,7 +69,6 @@ class BatchLoss(Instrument):
         self.updates_per_epoch = 0
         self._pending: list[tuple[int, Tensor]] = []  # the first step, and the losses from it on
         self._waiting = 0  # how many updates these are
-        self._written = 0
         self._path: Path | None = None
         self._file: TextIO | None = None
         self._batch: Any = None
