@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from descentlab.errors import UsageError
 from descentlab.modules.descent_module import DescentModule
 from descentlab.sweeps import losses as member_losses
 from descentlab.sweeps.descent import GroupDescent, least_finite
@@ -68,6 +69,32 @@ def test_seeds_with_buffers_of_their_own_have_them_in_their_losses_and_gradients
     members.add_to_set("val", batches)
     torch.testing.assert_close(members.losses_of_sets(keep=False)["val"], found)
     assert members.losses_of_sets(keep=False) == {}  # the next time begins anew
+
+
+def test_seeds_with_one_batch_and_one_buffer_share_them():
+    starts, module, batch = [Scaled(2.0), Scaled(2.0)], Scaled(5.0), drawn()
+    members = group(module, starts)
+    assert torch.equal(module.scale, starts[0].scale)
+    module.calls = 0
+    members.add_to_set("val", [batch, batch])
+    assert module.calls == 2  # for its memory and for all members at once
+    found = members.losses_of_sets(keep=False)["val"]
+    for member in range(4):
+        start = starts[member // 2]
+        own, _ = by_hand(batch, start.slope, start.fixed, start.scale)
+        torch.testing.assert_close(found[member], own.detach())
+
+
+def test_a_loss_that_branches_on_a_value_is_refused_by_the_first_sentence_of_torch():
+    class Branches(Scaled):
+        def loss(self, batch):
+            return super().loss(batch) if self.slope.sum() > 0 else self.slope.sum()
+
+    both = torch.randn(2, 2).double()
+    with pytest.raises(UsageError) as refused:
+        MemberLosses(Branches())([both, both], drawn(), None)
+    assert "the loss of Branches cannot be computed for all members at once" in str(refused.value)
+    assert "data-dependent control flow: write it without branches" in str(refused.value)
 
 
 def test_a_module_is_as_it_was_after_its_losses():
