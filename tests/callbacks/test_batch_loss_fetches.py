@@ -1,6 +1,8 @@
 """When BatchLoss looks at losses, what it takes for finite, and how it goes on in mid-epoch."""
 
 import math
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ from descentlab.callbacks import BatchLoss
 from descentlab.callbacks.batch_loss import FLUSH_EVERY
 from descentlab.datamodules import TensorLoader, processes
 from descentlab.errors import RunError
+from descentlab.runs.logged_before import LoggedBefore
+from descentlab.runs.logger import RunLogger
 from tolerances import FLOAT32
 
 UPDATES = 3 * FLUSH_EVERY + 10
@@ -132,13 +136,13 @@ def test_a_trial_run_keeps_its_losses_and_writes_nothing(tmp_path):
 
 
 class SavesWithin(Callback):
-    """Saves a checkpoint after the second batch of the second epoch."""
+    """Saves a checkpoint after some updates."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, step):
+        self.path, self.step = path, step
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if trainer.global_step == 7:
+        if trainer.global_step == self.step:
             trainer.save_checkpoint(self.path)
 
 
@@ -146,10 +150,46 @@ def test_a_run_that_goes_on_in_mid_epoch_counts_what_is_left_of_it(tmp_path):
     path = tmp_path / "within.ckpt"
     whole, rest, kept = Foreign(), Foreign(), BatchLoss()
     batches = [TensorLoader(*data(), batch_size=8) for _ in range(2)]
-    fit(tmp_path, SavesWithin(path), module=whole, epochs=2, train=batches[0])
+    fit(tmp_path, SavesWithin(path, 7), module=whole, epochs=2, train=batches[0])
     fit(tmp_path / "rest", kept, module=rest, epochs=2, train=batches[1], ckpt_path=path)
     assert kept.losses == whole.seen[7:]
     assert kept.steps == list(range(kept.first_step, 10))
     assert kept.first_step == 7
     assert kept.updates_per_epoch == 3
     assert len(table(tmp_path / "rest")) == 3
+
+
+@pytest.mark.parametrize(("step", "epoch_so_far"), [(13, 3), (7, 2)])
+def test_a_run_that_goes_on_in_its_folder_has_the_losses_of_before(tmp_path, step, epoch_so_far):
+    """Also those after the checkpoint are in the table then, and are made anew."""
+    whole, first, rest = Foreign(), Foreign(), Foreign()
+    batches = [TensorLoader(*data(), batch_size=8) for _ in range(3)]
+    kept, path, logger = BatchLoss(), tmp_path / "at.ckpt", RunLogger(str(tmp_path), "x")
+    fit(tmp_path / "whole", kept, module=whole, epochs=4, train=batches[0])
+    expected = table(tmp_path / "whole")
+    saves, often = SavesWithin(path, step), {"log_every_n_steps": 1}
+    fit(
+        tmp_path,
+        BatchLoss(),
+        saves,
+        module=first,
+        epochs=3,
+        train=batches[1],
+        **often,
+        logger=logger,
+    )
+    folder = Path(logger.log_dir)
+    assert table(folder) == expected[:15]
+
+    class Look(Callback):
+        def on_train_start(self, trainer, pl_module):
+            self.found = (kept.losses, kept.steps, kept.first_step, kept.updates_per_epoch)
+
+    kept, look, again = BatchLoss(), Look(), RunLogger(str(tmp_path), "x")
+    again.go_on(folder, LoggedBefore(step, time.time(), 0))
+    settings = {"train": batches[2], "ckpt_path": path, "logger": again, **often}
+    fit(tmp_path, kept, look, module=rest, epochs=4, **settings)
+    before = whole.seen[:step], list(range(step))
+    assert look.found == (*before, 0, epoch_so_far)
+    assert (kept.losses, kept.steps, kept.first_step) == (whole.seen, list(range(20)), 0)
+    assert table(folder) == expected
