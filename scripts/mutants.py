@@ -299,7 +299,8 @@ def drawn(every: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     """Return a random sample, which stays the same but for what is changed in the source.
 
     Each mutant has a random number of its own, and those with the least are taken: what is added,
-    removed or moved elsewhere leaves it where it is.
+    removed or moved elsewhere leaves it where it is. Equal mistakes in one file are counted, so
+    that one more shifts those behind it.
     """
     seen: Counter[tuple[str, str, str]] = Counter()
     numbers = {}
