@@ -94,3 +94,10 @@ def test_the_seed_is_that_of_the_first_process(attached):
         data.trainer = SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda seed: 9))
     data.setup("fit")
     assert data.state_dict() == {"seed": 9 if attached else 5}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_what_scikit_learn_takes_for_no_seed_is_refused(seed):
+    with pytest.raises(UsageError, match=f"random_state = {seed} is no seed: give 0 to 4294967295"):
+        split_rows(20, (0.6, 0.2, 0.2), seed)
+    assert split_rows(20, (0.6, 0.2, 0.2), 2**32 - 1)["train"].shape == (12,)
