@@ -3,7 +3,7 @@
 import csv
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import compress, groupby, repeat
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
 from ..runs.logged_before import damaged, read_table
 from .fresh_metrics import is_new
+from .given_gradients import GivenGradients
 from .instrument import UpdateInstrument
 
 _MOST_COPIES, _MOST_ELEMENTS = 128, 2**16  # steps and elements, before norms are taken
@@ -32,12 +33,12 @@ class GradientStatistics(UpdateInstrument):
     .. math:: \lVert g_t \rVert_2, \qquad
         \frac{\lVert \theta_{t+1} - \theta_t \rVert_2}{\lVert \theta_t \rVert_2}
 
-    of each step of each optimizer. The gradient is what the optimizer steps with: accumulated,
-    clipped and unscaled; of one that takes several gradients a step (LBFGS) it is the last. The
-    step is the number of updates made before, `trainer.global_step`. The ratio is infinite where
-    the parameter was 0 and moved, NaN where it was 0 and stayed. A parameter without a gradient has
-    a ratio alone, and a frozen one has no row. Optimization may be automatic or manual, and
-    optimizers may be several; the run is left alone, bit for bit.
+    of each step of each optimizer. The gradient is what the optimizer is given: accumulated,
+    clipped and unscaled, before its step writes into it; of one that takes several gradients a step
+    (LBFGS) it is the last. The step is the number of updates made before, `trainer.global_step`.
+    The ratio is infinite where the parameter was 0 and moved, NaN where it was 0 and stayed. A
+    parameter without a gradient has a ratio alone, and a frozen one has no row. Optimization may be
+    automatic or manual, and optimizers may be several; the run is left alone, bit for bit.
 
     Written, once an epoch and with every checkpoint: `gradient_statistics.csv` (step, parameter,
     gradient_norm, update_ratio) in the run's folder, a row for each parameter, and one without a
@@ -79,9 +80,7 @@ class GradientStatistics(UpdateInstrument):
         self._open(run.folder / "gradient_statistics.csv", trainer)
         self._names = {id(p): name for name, p in pl_module.named_parameters()}
         for place, optimizer in enumerate(trainer.optimizers):
-            before, after = self._listeners(trainer, place)
-            self._handles.append(optimizer.register_step_pre_hook(may_go_unheard(before)))
-            self._handles.append(optimizer.register_step_post_hook(may_go_unheard(after)))
+            self._handles += self._listener(trainer, place, optimizer).listen(may_go_unheard)
 
     def updates_unheard(self, trainer: Trainer) -> int:
         """Return how many updates there are before the next that is measured."""
@@ -105,20 +104,23 @@ class GradientStatistics(UpdateInstrument):
         with replacing(path, newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([_HEADING, *kept])
 
-    def _listeners(
-        self, trainer: Trainer, place: int
-    ) -> tuple[Callable[..., None], Callable[..., None]]:
-        """Return what is called before and after each step of an optimizer."""
+    def _listener(self, trainer: Trainer, place: int, optimizer: Optimizer) -> GivenGradients:
+        """Return what measures the steps of an optimizer."""
         shelf: _Shelf | None = None
 
-        def before(optimizer: Optimizer, *_: Any) -> None:
+        def before() -> bool:
             nonlocal shelf
             due = self._counts.get(place, 0) % self.every == 0
             shelf = self._shelf(place, optimizer) if due else None
             if shelf:
                 shelf.keep_starts()
+            return shelf is not None
 
-        def after(*_: Any) -> None:
+        def given(calls: int) -> None:
+            if shelf:
+                shelf.keep_slopes()
+
+        def after() -> None:
             self._counts[place] = self._counts.get(place, 0) + 1
             if shelf:
                 shelf.keep_ends(self._measured, trainer.global_step)
@@ -126,7 +128,7 @@ class GradientStatistics(UpdateInstrument):
                 if shelf.is_full():
                     self._take_norms(shelf)
 
-        return before, after
+        return GivenGradients(optimizer, before, given, after)
 
     def _shelf(self, place: int, optimizer: Optimizer) -> "_Shelf | None":
         """Return room for copies of what an optimizer moves; None where that is nothing."""
@@ -234,6 +236,7 @@ class _Shelf:
         elements = sum(map(Tensor.numel, parameters))
         self.room = max(1, min(_MOST_COPIES, _MOST_ELEMENTS // max(1, elements)))
         self.stacks: list[list[Tensor]] = []
+        self.given: list[bool] = []  # which have a gradient, in the step that is made
         self.clear()
 
     def clear(self) -> None:
@@ -261,15 +264,19 @@ class _Shelf:
             self.places = [list(map(list, zip(*each, strict=True))) for each in stacks]
         copy_all(self.places[0][len(self.steps)], self.parameters)
 
-    def keep_ends(self, order: int, step: int) -> None:
-        """Keep the parameters as they are after a step, and the gradients."""
-        _, ends, slopes = (each[len(self.steps)] for each in self.places)
-        copy_all(ends, self.parameters)
-        pairs = zip(slopes, (p.grad for p in self.parameters), strict=True)
+    def keep_slopes(self) -> None:
+        """Keep the gradients that a step is given."""
+        slopes = [p.grad for p in self.parameters]
+        pairs = zip(self.places[2][len(self.steps)], slopes, strict=True)
         given = [(place, slope.to_dense()) for place, slope in pairs if slope is not None]
         if given:
             copy_all([place for place, _ in given], [slope for _, slope in given])
-        self.has_slope.append([p.grad is not None for p in self.parameters])
+        self.given = [slope is not None for slope in slopes]
+
+    def keep_ends(self, order: int, step: int) -> None:
+        """Keep the parameters as they are after a step."""
+        copy_all(self.places[1][len(self.steps)], self.parameters)
+        self.has_slope.append(self.given)
         self.orders.append(order)
         self.steps.append(step)
 

@@ -8,19 +8,17 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
-from torch.linalg import vector_norm
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import RunError, UsageError
-from ..internals.torch import copy_all, heard_past_step, step_unheard
+from ..internals.torch import heard_past_step
 from ..runs.files import write_json
 from ..runs.folder import run_to_write
 from .fresh_metrics import is_new
+from .given_gradients import GivenGradients
 from .instrument import UpdateInstrument
-
-_MOST_ELEMENTS = 2**16  # of gradients, before the reference takes the steps that wait
+from .shadow import Shadow
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Parity(UpdateInstrument):
     r"""Step a copy of the parameters by a reference optimizer, on the run's own gradients.
 
     Each step of the run's optimizer is followed by one of the reference, with copies of the same
-    gradients (clipped, accumulated and unscaled as the run had them) and the same learning rate.
+    gradients (clipped, accumulated and unscaled, as it was given them) and the same learning rate.
     Another hyperparameter is the reference's own, unless both have it and the run gives it to a
     group or changes it. Of rounding is allowed, after :math:`t` steps, with the largest entries of
     each parameter of the reference and :math:`\epsilon` the spacing of its precision at 1,
@@ -118,7 +116,7 @@ class Parity(UpdateInstrument):
         self.steps = 0
         self.first: Departure | None = None
         self.largest = 0.0
-        self._shadows: list[_Shadow] = []
+        self._shadows: list[Shadow] = []
         self._handles: list[RemovableHandle] = []
         self._path: Path | None = None
         self._saved: list[dict[str, Any]] = []
@@ -137,7 +135,7 @@ class Parity(UpdateInstrument):
         run = run_to_write(trainer)
         self._path = None if run is None else run.folder / f"{self._key.lower()}.json"
         self._names = {id(p): name for name, p in pl_module.named_parameters()}
-        self._shadows = [_Shadow(each, self.reference) for each in trainer.optimizers]
+        self._shadows = [Shadow(each, self.reference) for each in trainer.optimizers]
         if self._saved:
             for shadow, saved in zip(self._shadows, self._saved, strict=True):
                 shadow.load(saved)
@@ -149,22 +147,27 @@ class Parity(UpdateInstrument):
                 "the reference. Start it with Parity from the beginning"
             )
         for shadow, optimizer in zip(self._shadows, trainer.optimizers, strict=False):
-            grow, follow = heard_past_step(shadow.grow), heard_past_step(self._follower(shadow))
-            self._handles.append(optimizer.register_step_pre_hook(grow))
-            self._handles.append(optimizer.register_step_post_hook(follow))
+            self._handles += self._follower(shadow, optimizer).listen(heard_past_step)
 
-    def _follower(self, shadow: "_Shadow") -> Any:
-        def follow(optimizer: Optimizer, *_: Any) -> None:
+    def _follower(self, shadow: Shadow, optimizer: Optimizer) -> GivenGradients:
+        def before() -> bool:
+            shadow.grow(optimizer)
+            return self.first is None
+
+        def given(calls: int) -> None:
+            shadow.keep_gradients(optimizer)
+
+        def after() -> None:
             self.steps += 1
             if self.first is None:
                 shadow.note(optimizer)
                 if shadow.noted % self.every == 0:
                     self._compare(shadow, optimizer)
 
-        return follow
+        return GivenGradients(optimizer, before, given, after)
 
     @torch.no_grad()
-    def _compare(self, shadow: "_Shadow", optimizer: Optimizer) -> None:
+    def _compare(self, shadow: Shadow, optimizer: Optimizer) -> None:
         shadow.catch_up()
         for parameter, copy, allowed in shadow.beside(optimizer):
             if not copy.numel() or torch.equal(parameter, copy):
@@ -221,144 +224,3 @@ class Parity(UpdateInstrument):
         self.steps, self.largest = state_dict["steps"], state_dict["largest"]
         self.first = state_dict["first"] and Departure(**state_dict["first"])
         self._saved = state_dict["shadows"]
-
-
-#: gradients of a step, and hyperparameters of each group
-_Noted = tuple[list[Tensor | None], list[dict[str, Any]]]
-
-
-class _Shadow:
-    """Copies of an optimizer's parameters, stepped by a reference."""
-
-    def __init__(self, optimizer: Optimizer, reference: OptimizerCallable) -> None:
-        self.copies: list[Tensor] = []
-        self.ways: list[Tensor] = []
-        self.reaches: list[Tensor] = []
-        self.steps = self.elements = 0
-        self.waiting: list[_Noted] = []
-        self.defaults = optimizer.defaults
-        groups = [self._copied(group) for group in optimizer.param_groups]
-        self.optimizer = reference(groups)
-        if isinstance(optimizer, LBFGS) or isinstance(self.optimizer, LBFGS):
-            raise UsageError("Parity: LBFGS takes several gradients a step, and is not followed")
-
-    def _copied(self, group: dict[str, Any]) -> dict[str, Any]:
-        fresh = [p.detach().clone().requires_grad_() for p in group["params"]]
-        self.copies += fresh
-        self.ways += [_top(copy) * 0 for copy in fresh]
-        self.reaches += [_top(copy) for copy in fresh]
-        self.elements += sum(map(Tensor.numel, fresh))
-        return {"params": fresh}
-
-    @property
-    def noted(self) -> int:
-        """How many steps of the run were noted, those that are still to be taken included."""
-        return self.steps + len(self.waiting)
-
-    def grow(self, optimizer: Optimizer, *_: Any) -> None:
-        """Copy the groups that were added to an optimizer, before a step."""
-        added = optimizer.param_groups[len(self.optimizer.param_groups) :]
-        if added:
-            self.catch_up()
-        for group in added:
-            self.optimizer.add_param_group(self._copied(group))
-
-    def note(self, optimizer: Optimizer) -> None:
-        """Keep an optimizer's gradients and hyperparameters, for a step to be taken later."""
-        gradients = [
-            None if (slope := p.grad) is None else slope.detach().clone()
-            for group in optimizer.param_groups
-            for p in group["params"]
-        ]
-        self.waiting.append((gradients, [_settings(group) for group in optimizer.param_groups]))
-        self.defaults = optimizer.defaults
-        if len(self.waiting) * self.elements > _MOST_ELEMENTS:
-            self.catch_up()
-
-    @torch.no_grad()
-    def catch_up(self) -> None:
-        """Take the steps that were noted."""
-        if not self.waiting:
-            return
-        step = step_unheard(self.optimizer)
-        room = len(self.waiting) + 1
-        trails = [copy.new_empty((room, *copy.shape)) for copy in self.copies]
-        places = zip(*(trail.unbind() for trail in trails), strict=True)
-        copies, last = [copy.detach() for copy in self.copies], None
-        copy_all(list(next(places)), copies)
-        with torch.random.fork_rng(devices=[]):
-            for (gradients, settings), place in zip(self.waiting, places, strict=True):
-                if last is None or settings != last:
-                    self._take_over(settings)
-                    last = settings
-                for copy, gradient in zip(self.copies, gradients, strict=True):
-                    copy.grad = gradient
-                step()
-                copy_all(list(place), copies)
-        self.steps += len(self.waiting)
-        self.waiting.clear()
-        for index, trail in enumerate(trails):
-            if trail.numel():
-                rows = trail.view(room, -1)
-                way = vector_norm(rows.diff(dim=0), torch.inf, dim=1).sum()
-                self.ways[index] = self.ways[index] + way
-                self.reaches[index] = torch.maximum(self.reaches[index], _top(trail))
-
-    def _take_over(self, settings: list[dict[str, Any]]) -> None:
-        """Take the learning rate, and what else the run does not leave at its default."""
-        for mine, theirs in zip(settings, self.optimizer.param_groups, strict=True):
-            for key in mine.keys() & theirs.keys():
-                usual = key in self.defaults and bool(mine[key] == self.defaults[key])
-                if key == "lr" or not usual:
-                    theirs[key] = mine[key]
-                elif key in self.optimizer.defaults:
-                    theirs[key] = self.optimizer.defaults[key]
-
-    def beside(self, optimizer: Optimizer) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return each parameter, its copy, and what rounding may make of their difference."""
-        spacings = [4 * torch.finfo(copy.dtype).eps * (self.steps + 8) for copy in self.copies]
-        bounds = [
-            spacing * (reach + way)
-            for spacing, reach, way in zip(spacings, self.reaches, self.ways, strict=True)
-        ]
-        detached = [copy.detach() for copy in self.copies]
-        return list(zip(_parameters(optimizer), detached, bounds, strict=True))
-
-    def state(self) -> dict[str, Any]:
-        """Return all of it, for a checkpoint."""
-        self.catch_up()
-        kept = {"copies": self.copies, "ways": self.ways, "reaches": self.reaches}
-        tensors = {name: [each.detach().clone() for each in many] for name, many in kept.items()}
-        return {**tensors, "steps": self.steps, "optimizer": self.optimizer.state_dict()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
-        with torch.no_grad():
-            for copy, kept in zip(self.copies, state["copies"], strict=True):
-                copy.copy_(kept)
-        like = [copy.device for copy in self.copies]
-        for name in ("ways", "reaches"):
-            moved = [each.to(device) for each, device in zip(state[name], like, strict=True)]
-            setattr(self, name, moved)
-        self.steps = state["steps"]
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    """Return a group's hyperparameters as they are now."""
-    return {
-        key: value.clone() if isinstance(value, Tensor) else value
-        for key, value in group.items()
-        if key != "params"
-    }
-
-
-def _top(values: Tensor) -> Tensor:
-    """Return the largest magnitude, as a tensor on the same device; 0 of none."""
-    values = values.detach()
-    found: Tensor = vector_norm(values, torch.inf) if values.numel() else values.abs().sum()
-    return found
