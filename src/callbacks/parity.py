@@ -18,7 +18,7 @@ from ..runs.folder import run_to_write
 from .fresh_metrics import is_new
 from .given_gradients import GivenGradients
 from .instrument import UpdateInstrument
-from .shadow import Shadow
+from .shadow import Shadow, several_gradients
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Parity(UpdateInstrument):
         largest: the largest difference that was seen until then, or at all.
 
     Raises:
-        UsageError: `every` is below 1, `on_difference` is another word, or one of the optimizers is
-            LBFGS, which takes several gradients a step.
+        UsageError: `every` is below 1, `on_difference` is another word, or one of the optimizers
+            takes several gradients a step, as LBFGS, or one that calls its closure twice.
         RunError: at the first difference, with `on_difference="raise"`.
     """
 
@@ -132,10 +132,11 @@ class Parity(UpdateInstrument):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the copies, and listen to the optimizers' steps."""
-        run = run_to_write(trainer)
-        self._path = None if run is None else run.folder / f"{self._key.lower()}.json"
+        self._path = None  # so that nothing is written where the run or the reference is refused
         self._names = {id(p): name for name, p in pl_module.named_parameters()}
         self._shadows = [Shadow(each, self.reference) for each in trainer.optimizers]
+        run = run_to_write(trainer)
+        self._path = None if run is None else run.folder / f"{self._key.lower()}.json"
         if self._saved:
             for shadow, saved in zip(self._shadows, self._saved, strict=True):
                 shadow.load(saved)
@@ -155,6 +156,9 @@ class Parity(UpdateInstrument):
             return self.first is None
 
         def given(calls: int) -> None:
+            if calls > 1:
+                self._path = None
+                raise several_gradients(optimizer)
             shadow.keep_gradients(optimizer)
 
         def after() -> None:

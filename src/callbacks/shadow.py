@@ -30,8 +30,9 @@ class Shadow:
         self.defaults = optimizer.defaults
         groups = [self._copied(group) for group in optimizer.param_groups]
         self.optimizer = reference(groups)
-        if isinstance(optimizer, LBFGS) or isinstance(self.optimizer, LBFGS):
-            raise UsageError("Parity: LBFGS takes several gradients a step, and is not followed")
+        for each in (optimizer, self.optimizer):
+            if isinstance(each, LBFGS):
+                raise several_gradients(each)
 
     def _copied(self, group: dict[str, Any]) -> dict[str, Any]:
         fresh = [p.detach().clone().requires_grad_() for p in group["params"]]
@@ -137,6 +138,14 @@ class Shadow:
             setattr(self, name, moved)
         self.steps = state["steps"]
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def several_gradients(optimizer: Optimizer) -> UsageError:
+    """Return the error that says why an optimizer is not followed."""
+    kind = type(optimizer).__name__
+    return UsageError(
+        f"Parity: {kind} takes several gradients a step, and is not followed: leave Parity out"
+    )
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback
 
 from descentlab.callbacks import GradientStatistics, Parity
 from descentlab.callbacks.given_gradients import GivenGradients
+from descentlab.errors import UsageError
 from descentlab.internals.torch import may_go_unheard
 
 EITHER = pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
@@ -131,6 +132,37 @@ def test_it_is_the_clipped_gradient_of_all_batches_that_add_up(tmp_path):
     fit(tmp_path, parity, GradientStatistics(), module=Net(factor=100.0), **flags)
     assert norms(tmp_path) == pytest.approx([0.25] * 9, rel=1e-5)
     assert (parity.steps, parity.first) == (9, None)
+
+
+class SharpnessAware(ByHand):
+    """Steps with the gradient at a point nearby, for which it calls its closure twice."""
+
+    def step(self, closure):
+        loss = closure()
+        parameters = self.param_groups[0]["params"]
+        moves = [0.05 * p.grad for p in parameters]
+        with torch.no_grad():
+            for p, move in zip(parameters, moves, strict=True):
+                p.add_(move)
+        closure()
+        with torch.no_grad():
+            for p, move in zip(parameters, moves, strict=True):
+                p.sub_(move).sub_(p.grad, alpha=LR)
+        return loss
+
+
+@EITHER
+def test_what_takes_several_gradients_a_step_is_refused_by_its_name(tmp_path, manual):
+    module = Net(manual, optimizer=SharpnessAware)
+    alone = fit(tmp_path, GradientStatistics(), module=module, epochs=1)
+    assert alone.global_step == 5
+    if not manual:  # where Lightning's closure does nothing
+        assert norms(tmp_path) == pytest.approx(module.records[1::2], rel=1e-6)
+    parity = Parity(lambda p: torch.optim.SGD(p, lr=LR))
+    with pytest.raises(UsageError, match="SharpnessAware takes several gradients a step"):
+        fit(tmp_path, parity, module=Net(manual, optimizer=SharpnessAware))
+    assert parity.steps == 0
+    assert not (tmp_path / "parity.json").exists()
 
 
 def of_torch():

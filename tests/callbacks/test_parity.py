@@ -190,3 +190,4 @@ def test_what_it_cannot_do_is_refused(tmp_path):
         Parity(heavy, on_difference="stop")
     with pytest.raises(UsageError, match="LBFGS takes several gradients"):
         fit(tmp_path, Parity(torch.optim.LBFGS))
+    assert not (tmp_path / "parity.json").exists()
