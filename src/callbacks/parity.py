@@ -18,7 +18,7 @@ from ..runs.folder import run_to_write
 from .fresh_metrics import is_new
 from .given_gradients import GivenGradients
 from .instrument import UpdateInstrument
-from .shadow import Shadow, several_gradients
+from .shadow import UNNAMED, Shadow, in_short, several_gradients
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Parity(UpdateInstrument):
 
     Args:
         reference: makes the optimizer that the run is held against: a class, or a function of
-            parameters (`lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)`).
+            parameters (`lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)`); where the run has
+            several groups of them, it is given these.
         every: how many steps of an optimizer there are from one comparison to the next; the
             reference takes every step.
         on_difference: "record" warns at the first difference and trains on; "raise" ends the run.
@@ -88,7 +89,8 @@ class Parity(UpdateInstrument):
         largest: the largest difference that was seen until then, or at all.
 
     Raises:
-        UsageError: `every` is below 1, `on_difference` is another word, or one of the optimizers
+        UsageError: `every` is below 1, `on_difference` is another word, `reference` makes no
+            optimizer of all parameters that the run trains, in its groups; or one of the optimizers
             takes several gradients a step, as LBFGS, or one that calls its closure twice.
         RunError: at the first difference, with `on_difference="raise"`.
     """
@@ -101,6 +103,12 @@ class Parity(UpdateInstrument):
     ) -> None:
         if every < 1:
             raise UsageError(f"every = {every} is below 1: give the number of steps, 1 or more")
+        if not callable(reference):
+            raise UsageError(
+                f"reference = {in_short(repr(reference))} is no class and no function of "
+                "parameters: give one, such as torch.optim.SGD or "
+                "lambda p: torch.optim.SGD(p, lr=0.1)"
+            )
         if on_difference not in ("record", "raise"):
             raise UsageError(f"on_difference is 'record' or 'raise', not {on_difference!r}")
         self.reference, self.every, self.on_difference = reference, every, on_difference
@@ -134,7 +142,7 @@ class Parity(UpdateInstrument):
         """Make the copies, and listen to the optimizers' steps."""
         self._path = None  # so that nothing is written where the run or the reference is refused
         self._names = {id(p): name for name, p in pl_module.named_parameters()}
-        self._shadows = [Shadow(each, self.reference) for each in trainer.optimizers]
+        self._shadows = [Shadow(each, self.reference, self._names) for each in trainer.optimizers]
         run = run_to_write(trainer)
         self._path = None if run is None else run.folder / f"{self._key.lower()}.json"
         if self._saved:
@@ -182,7 +190,7 @@ class Parity(UpdateInstrument):
             if size > most:
                 index = tuple(map(int, torch.unravel_index(apart.argmax(), apart.shape)))
                 run, reference = (float(v[index].real) for v in (parameter, copy))
-                name = self._names.get(id(parameter), "a parameter that the module does not have")
+                name = self._names.get(id(parameter), UNNAMED)
                 self.first = Departure(shadow.steps, name, index, run, reference, most)
                 self._say()
                 return

@@ -1,5 +1,7 @@
 """Copies of the parameters of a run, which a reference optimizer steps."""
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +13,8 @@ from torch.optim import LBFGS, Optimizer
 from ..errors import UsageError
 from ..internals.torch import copy_all, step_unheard
 
+UNNAMED = "a parameter that the module does not have"
+_MOST_NAMES = 3  # in a sentence
 _MOST_ELEMENTS = 2**16  # of gradients, before the reference takes the steps that wait
 
 #: gradients of a step, and hyperparameters of each group
@@ -20,7 +24,9 @@ _Noted = tuple[list[Tensor | None], list[dict[str, Any]]]
 class Shadow:
     """Copies of an optimizer's parameters, stepped by a reference."""
 
-    def __init__(self, optimizer: Optimizer, reference: OptimizerCallable) -> None:
+    def __init__(
+        self, optimizer: Optimizer, reference: OptimizerCallable, names: Mapping[int, str]
+    ) -> None:
         self.copies: list[Tensor] = []
         self.ways: list[Tensor] = []
         self.reaches: list[Tensor] = []
@@ -29,10 +35,40 @@ class Shadow:
         self.waiting: list[_Noted] = []
         self.defaults = optimizer.defaults
         groups = [self._copied(group) for group in optimizer.param_groups]
-        self.optimizer = reference(groups)
+        self.optimizer = _made(reference, groups)
         for each in (optimizer, self.optimizer):
             if isinstance(each, LBFGS):
                 raise several_gradients(each)
+        self._refuse_what_is_left_out(optimizer, names)
+        self.groups = len(groups)  # of the run
+        self.sources = self._sources(groups)
+
+    def _refuse_what_is_left_out(self, optimizer: Optimizer, names: Mapping[int, str]) -> None:
+        """Raise where the reference has not all parameters of an optimizer that are trained."""
+        pairs = list(zip(_parameters(optimizer), self.copies, strict=True))
+        stepped = set(map(id, _parameters(self.optimizer)))
+        left = [p for p, copy in pairs if p.requires_grad and id(copy) not in stepped]
+        if left:
+            named = ", ".join(names.get(id(p), UNNAMED) for p in left[:_MOST_NAMES])
+            more = f" and {len(left) - _MOST_NAMES} more" if len(left) > _MOST_NAMES else ""
+            raise UsageError(
+                f"Parity: the reference leaves out {named}{more}, which the run trains: let it "
+                "step every parameter that it is given"
+            )
+
+    def _sources(self, groups: list[dict[str, Any]]) -> list[int]:
+        """Return from which of the run's groups each group of the reference has its parameters."""
+        place = {id(p): number for number, group in enumerate(groups) for p in group["params"]}
+        found = [
+            {place[id(p)] for p in group["params"] if id(p) in place}
+            for group in self.optimizer.param_groups
+        ]
+        if any(len(each) > 1 for each in found):
+            raise UsageError(
+                f"Parity: the reference joins parameters that are in {len(groups)} groups of the "
+                "run: let it keep the groups that it is given"
+            )
+        return [min(each, default=0) for each in found]
 
     def _copied(self, group: dict[str, Any]) -> dict[str, Any]:
         fresh = [p.detach().clone().requires_grad_() for p in group["params"]]
@@ -49,11 +85,13 @@ class Shadow:
 
     def grow(self, optimizer: Optimizer) -> None:
         """Copy the groups that were added to an optimizer, before a step."""
-        added = optimizer.param_groups[len(self.optimizer.param_groups) :]
+        added = optimizer.param_groups[self.groups :]
         if added:
             self.catch_up()
         for group in added:
             self.optimizer.add_param_group(self._copied(group))
+            self.sources.append(self.groups)
+            self.groups += 1
 
     def keep_gradients(self, optimizer: Optimizer) -> None:
         """Keep the gradients that an optimizer is given for a step."""
@@ -102,7 +140,8 @@ class Shadow:
 
     def _take_over(self, settings: list[dict[str, Any]]) -> None:
         """Take the learning rate, and what else the run does not leave at its default."""
-        for mine, theirs in zip(settings, self.optimizer.param_groups, strict=True):
+        for source, theirs in zip(self.sources, self.optimizer.param_groups, strict=True):
+            mine = settings[source]
             for key in mine.keys() & theirs.keys():
                 usual = key in self.defaults and bool(mine[key] == self.defaults[key])
                 if key == "lr" or not usual:
@@ -138,6 +177,41 @@ class Shadow:
             setattr(self, name, moved)
         self.steps = state["steps"]
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _made(reference: OptimizerCallable, groups: list[dict[str, Any]]) -> Optimizer:
+    """Return the reference; of a single group it is given the parameters alone."""
+    only = groups[0]["params"] if len(groups) == 1 else []
+    try:
+        made: Any = reference(only or groups)
+    except (TypeError, ValueError) as error:
+        count = f"{len(only)} parameters" if only else f"{len(groups)} groups of parameters"
+        raise UsageError(
+            f"Parity: the reference makes no optimizer of {count} ({in_short(error)}): give a "
+            "class or a function that does"
+        ) from error
+    if not isinstance(made, Optimizer):
+        raise UsageError(
+            f"Parity: the reference gives {in_short(repr(made))}, which is no optimizer: give a "
+            "class or a function of parameters that makes one"
+        )
+    needed = [
+        each.name
+        for each in inspect.signature(made.step).parameters.values()
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    if needed and not isinstance(made, LBFGS):
+        raise UsageError(
+            f"Parity: the step of {type(made).__name__} needs {needed[0]}, which a reference is "
+            "not given: give one whose step needs nothing"
+        )
+    return made
+
+
+def in_short(text: object) -> str:
+    """Return the start of a text, in one line."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= 80 else f"{line[:80]}…"
 
 
 def several_gradients(optimizer: Optimizer) -> UsageError:
