@@ -21,7 +21,7 @@ from ..runs.files import write_json, write_whole
 from ..runs.folder import run_to_write
 from ..verify.gradients import Audit, WrongEntry, audit
 from .fresh_metrics import is_new
-from .instrument import UpdateInstrument
+from .instrument import UpdateInstrument, whole_number
 
 _HEADING = "step,verdict,slopes,parameter,index,backward,difference,allowed,forward,closed"
 
@@ -59,19 +59,17 @@ class GradientAudit(UpdateInstrument):
         found: the step (updates made before) and the audit, of each.
 
     Raises:
-        UsageError: `every` is below 1, `on_difference` is another word, or there are several
-            processes.
+        UsageError: `every` is no whole number from 1 on, `on_difference` is another word, or there
+            are several processes.
         RunError: at the first wrong entry, with `on_difference="raise"`.
     """
 
     def __init__(
         self, every: int = 1000, on_difference: Literal["record", "raise"] = "record"
     ) -> None:
-        if every < 1:
-            raise UsageError(f"every = {every} is below 1: give the number of updates, 1 or more")
         if on_difference not in ("record", "raise"):
             raise UsageError(f"on_difference is 'record' or 'raise', not {on_difference!r}")
-        self.every, self.on_difference = every, on_difference
+        self.every, self.on_difference = whole_number(every, "updates"), on_difference
         self._begin()
 
     def _begin(self) -> None:

@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from ..errors import UsageError
 from ..internals.torch import copy_all, may_go_unheard
 from ..runs.files import replacing
 from ..runs.folder import goes_on, log_series, run_to_write
 from ..runs.logged_before import damaged, read_table
 from .fresh_metrics import is_new
 from .given_gradients import GivenGradients
-from .instrument import UpdateInstrument
+from .instrument import UpdateInstrument, whole_number
 
 _MOST_COPIES, _MOST_ELEMENTS = 128, 2**16  # steps and elements, before norms are taken
 _HEADING = ("step", "parameter", "gradient_norm", "update_ratio")
@@ -49,13 +48,11 @@ class GradientStatistics(UpdateInstrument):
         every: how many steps of an optimizer there are from one measurement to the next.
 
     Raises:
-        UsageError: `every` is below 1.
+        UsageError: `every` is no whole number from 1 on.
     """
 
     def __init__(self, every: int = 1) -> None:
-        if every < 1:
-            raise UsageError(f"every = {every} is below 1: give the number of steps, 1 or more")
-        self.every = every
+        self.every = whole_number(every, "steps")
         self._begin()
 
     def _begin(self) -> None:

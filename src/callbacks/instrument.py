@@ -1,5 +1,6 @@
 """Base class of the instruments: a hook that one does not use costs nothing."""
 
+from numbers import Integral
 from typing import Any, Self
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -55,3 +56,16 @@ class UpdateInstrument(Instrument):
                 f"{kind} looks at one descent, and a sweep has many: leave {kind} out, or train "
                 "one setting at a time"
             )
+
+
+def whole_number(every: int, unit: str) -> int:
+    """Return how many steps or updates there are from one look to the next.
+
+    Raises:
+        UsageError: it is no whole number, or is below 1.
+    """
+    if not isinstance(every, Integral):
+        raise UsageError(f"every = {every!r} is no whole number: give that of {unit}, 1 or more")
+    if every < 1:
+        raise UsageError(f"every = {every} is below 1: give the number of {unit}, 1 or more")
+    return int(every)

@@ -17,7 +17,7 @@ from ..runs.files import write_json
 from ..runs.folder import run_to_write
 from .fresh_metrics import is_new
 from .given_gradients import GivenGradients
-from .instrument import UpdateInstrument
+from .instrument import UpdateInstrument, whole_number
 from .shadow import UNNAMED, Shadow, in_short, several_gradients
 
 
@@ -89,9 +89,10 @@ class Parity(UpdateInstrument):
         largest: the largest difference that was seen until then, or at all.
 
     Raises:
-        UsageError: `every` is below 1, `on_difference` is another word, `reference` makes no
-            optimizer of all parameters that the run trains, in its groups; or one of the optimizers
-            takes several gradients a step, as LBFGS, or one that calls its closure twice.
+        UsageError: `every` is no whole number from 1 on, `on_difference` is another word,
+            `reference` makes no optimizer of all parameters that the run trains, in its groups; or
+            one of the optimizers takes several gradients a step, as LBFGS, or one that calls its
+            closure twice.
         RunError: at the first difference, with `on_difference="raise"`.
     """
 
@@ -101,8 +102,7 @@ class Parity(UpdateInstrument):
         every: int = 1,
         on_difference: Literal["record", "raise"] = "record",
     ) -> None:
-        if every < 1:
-            raise UsageError(f"every = {every} is below 1: give the number of steps, 1 or more")
+        self.every = whole_number(every, "steps")
         if not callable(reference):
             raise UsageError(
                 f"reference = {in_short(repr(reference))} is no class and no function of "
@@ -111,7 +111,7 @@ class Parity(UpdateInstrument):
             )
         if on_difference not in ("record", "raise"):
             raise UsageError(f"on_difference is 'record' or 'raise', not {on_difference!r}")
-        self.reference, self.every, self.on_difference = reference, every, on_difference
+        self.reference, self.on_difference = reference, on_difference
         self._key = f"Parity_{id(self)}"
         self._begin()
 

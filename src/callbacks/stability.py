@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from ..errors import UsageError
 from ..optimizers.stability import preconditioned_rate, preconditioner, predicted_rate
 from ..runs.files import write_whole
 from ..runs.folder import log_series, run_to_write
 from .fresh_metrics import is_new
-from .instrument import UpdateInstrument
+from .instrument import UpdateInstrument, whole_number
 
 _EXACT_UP_TO = 32  # parameters: beyond, Lanczos takes fewer products than there are rows
 _PRECISION = 1e-5  # of an eigenvalue by Lanczos, relative to it
@@ -68,13 +67,11 @@ class Stability(UpdateInstrument):
         found: what was measured, in the order of the steps.
 
     Raises:
-        UsageError: `every` is below 1.
+        UsageError: `every` is no whole number from 1 on.
     """
 
     def __init__(self, every: int = 100) -> None:
-        if every < 1:
-            raise UsageError(f"every = {every} is below 1: give the number of updates, 1 or more")
-        self.every = every
+        self.every = whole_number(every, "updates")
         self.found: list[Measured] = []
         self._path: Path | None = None
         self._off, self._written, self._last = False, 0, -1

@@ -2,10 +2,14 @@
 
 import json
 
+import numpy
 import pytest
+import torch
 
+from descentlab import callbacks
 from descentlab.__main__ import main
 from descentlab.callbacks import gradient_audit, stability
+from descentlab.errors import UsageError
 from descentlab.modules.chunks import ChunkDescent
 from descentlab.runs.files import write_whole
 
@@ -76,6 +80,18 @@ def test_parity_names_the_same_step_in_chunks(
     assert found[0] == found[1]
     first = json.loads(found[0][0])["first"]
     assert (first["step"], first["parameter"]) == (3, "slope")  # `every` is 3
+
+
+@ALL
+@pytest.mark.parametrize("every", ["a", None, 2.5, 100.0])
+def test_every_is_a_whole_number(name, every):
+    kind = getattr(callbacks, name)
+    given = {"reference": torch.optim.SGD} if name == "Parity" else {}
+    with pytest.raises(UsageError, match=f"every = {every!r} is no whole number: give that of "):
+        kind(every=every, **given)
+    with pytest.raises(UsageError, match="every = -1 is below 1"):
+        kind(every=-1, **given)
+    assert kind(every=numpy.int64(3), **given).every == 3
 
 
 @ALL
