@@ -40,15 +40,16 @@ class GradientAudit(UpdateInstrument):
     buffers are put back in between, and nothing is logged. The run is left alone, bit for bit, the
     global random state too.
 
-    An entry at which they differ is named. Kinks (ReLU, abs, max) are never taken for errors, and a
-    loss that is another at each evaluation is said to be not deterministic. Complex and frozen
+    An entry at which they differ is named. Kinks (ReLU, abs, max) are never taken for errors. Of a
+    loss that is another at each evaluation nothing is compared ("not deterministic"), nor of one
+    that is NaN or infinite ("not finite"). Complex and frozen
     parameters are left out. A loss that cannot be computed on the copy is not looked at, and a
     warning says so.
 
     Written: `gradient_audit.csv` in the run's folder, a row for each audit and, where entries are
-    wrong, for each of them; and `gradient_audit.json`, with the first that was wrong, the ways that
-    the last audit compared, and why forward mode was none of them, where it was not. Both at the
-    end of an epoch, and where a run ends early.
+    wrong, for each of them; and `gradient_audit.json`, with the first that was wrong, how many
+    audits compared nothing, the ways of the last one that did, and why forward mode was none of
+    them, where it was not. Both at the end of an epoch, and where a run ends early.
 
     Args:
         every: how many updates there are from one audit to the next; one takes some 140 evaluations
@@ -137,12 +138,14 @@ class GradientAudit(UpdateInstrument):
         table = "\n".join([_HEADING, *lines]) + "\n"
         write_whole(self._folder / "gradient_audit.csv", table)
         wrong = [{"step": s, **asdict(each.wrong[0])} for s, each in self.found if each.wrong]
-        last = self.found[-1][1]
+        compared = [each for _, each in self.found if each.slopes]
+        last = compared[-1] if compared else None
         report = {
             "audits": len(self.found),
             "first": wrong[0] if wrong else None,
-            "ways": last.ways,
-            "no_forward": last.no_forward,
+            "compared_nothing": len(self.found) - len(compared),
+            "ways": last.ways if last else [],
+            "no_forward": last.no_forward if last else "",
         }
         write_json(self._folder / "gradient_audit.json", report)
         self._written = len(self.found)

@@ -93,7 +93,8 @@ class Audit:
     """What was found of a gradient.
 
     Attributes:
-        verdict: "right", "wrong", "not differentiable here" or "not deterministic".
+        verdict: "right", "wrong", "not differentiable here"; or, where nothing was compared, "not
+            finite" (the loss) or "not deterministic".
         slopes: how many directions and single entries were looked at.
         wrong: the entries that are wrong and were found.
         ways: what backward was held against: "differences", "forward mode", "closed form".
@@ -152,6 +153,8 @@ def audit(
         'right'
     """
     probe = _Probe(loss, parameters, closed)
+    if not math.isfinite(probe.value):
+        return Audit("not finite", 0)
     if not probe.is_steady():
         return Audit("not deterministic", 0)
     draw = torch.Generator().manual_seed(seed)
@@ -223,7 +226,7 @@ class _Probe:
         return ("differences", *forward, *(() if self.closed is None else ("closed form",)))
 
     def is_steady(self) -> bool:
-        """Return whether the loss is a finite number, and the same each time."""
+        """Return whether the loss is the same each time."""
         return all(float(self.loss().detach()) == self.value for _ in range(2))
 
     def ask_forward(self, direction: Tensor) -> None:

@@ -1,6 +1,7 @@
 """The audit of a run's gradient: what is wrong is named, and the run is left alone."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -94,6 +95,32 @@ def test_it_raises_where_it_is_asked_to(tmp_path):
     with pytest.raises(RunError, match=r"line\.bias\[0\]: backward gives .* may differ by"):
         fit(tmp_path, watch, module=Net(wrong=True))
     assert (tmp_path / "gradient_audit.csv").exists()
+
+
+class IsNoNumber(Foreign):
+    """Its loss is NaN or infinite from an epoch on."""
+
+    def __init__(self, factor, epoch):
+        super().__init__()
+        self.factor, self.epoch = factor, epoch
+
+    def error(self, batch):
+        return super().error(batch) * (self.factor if self.current_epoch >= self.epoch else 1.0)
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_finite_number_is_said_to_be_none(tmp_path, factor):
+    watch = GradientAudit(every=5)
+    fit(tmp_path, watch, module=IsNoNumber(factor, epoch=2))
+    assert [each.verdict for _, each in watch.found] == ["right", "right", "not finite"]
+    rows = (tmp_path / "gradient_audit.csv").read_text().splitlines()
+    assert rows[-1] == "10,not finite,0,,,,,,,"
+    report = json.loads((tmp_path / "gradient_audit.json").read_text())
+    assert (report["audits"], report["compared_nothing"]) == (3, 1)
+    assert report["ways"] == ["differences", "forward mode"]
+    fit(tmp_path, GradientAudit(every=5), module=IsNoNumber(factor, epoch=0), epochs=1)
+    report = json.loads((tmp_path / "gradient_audit.json").read_text())
+    assert (report["audits"], report["compared_nothing"], report["ways"]) == (1, 1, [])
 
 
 class Random(Foreign):

@@ -1,5 +1,7 @@
 """A wrong entry of a gradient is found and named, and a right gradient is never accused."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -108,6 +110,9 @@ def test_parameters_are_as_they_were_and_randomness_is_said():
     assert torch.equal(theta, before)
     noisy = audit(lambda: (theta * torch.rand(())).sum(), {"theta": theta})
     assert noisy.verdict == "not deterministic"
+    for factor in (math.nan, math.inf, -math.inf):
+        endless = audit(lambda factor=factor: theta.square().sum() * factor, {"theta": theta})
+        assert (endless.verdict, endless.slopes, endless.wrong) == ("not finite", 0, ())
     with pytest.raises(RuntimeError, match="float32"):
         audit(lambda: theta.float().sum(), {"theta": theta})
 
