@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -56,6 +57,21 @@ class Departure:
         )
 
 
+def difference(one: Tensor, other: Tensor) -> Tensor:
+    """Return by how much each entry of two tensors differs.
+
+    It is 0 where both are NaN, or the same infinity, and infinite where one alone is.
+
+    Example:
+        >>> nan = torch.nan
+        >>> difference(torch.tensor([1.0, nan, nan]), torch.tensor([3.0, nan, 0.0]))
+        tensor([2., 0., inf])
+    """
+    same = (one == other) | (one.isnan() & other.isnan())
+    apart = (one - other).abs().masked_fill(same, 0)
+    return apart.nan_to_num(torch.inf, torch.inf)
+
+
 class Parity(UpdateInstrument):
     r"""Step a copy of the parameters by a reference optimizer, on the run's own gradients.
 
@@ -67,6 +83,9 @@ class Parity(UpdateInstrument):
 
     .. math:: 4\,\epsilon\,(t + 8)\,\Bigl(\max_{s \le t}\lvert\theta_s\rvert +
         \sum_{s \le t}\lvert\theta_s - \theta_{s-1}\rvert\Bigr)
+
+    Two entries that are both NaN do not differ; one that is NaN or infinite differs from one that
+    is not by more than any bound.
 
     What changes the parameters between steps (a hook that clips weights, another optimizer that
     shares them) is a difference too. A run that goes on from a checkpoint without the reference's
@@ -86,7 +105,7 @@ class Parity(UpdateInstrument):
     Attributes:
         steps: how many steps of optimizers were followed.
         first: where the run left the reference for the first time, or None.
-        largest: the largest difference that was seen until then, or at all.
+        largest: the largest finite difference that was seen until then, or at all.
 
     Raises:
         UsageError: `every` is no whole number from 1 on, `on_difference` is another word,
@@ -184,9 +203,9 @@ class Parity(UpdateInstrument):
         for parameter, copy, allowed in shadow.beside(optimizer):
             if not copy.numel() or torch.equal(parameter, copy):
                 continue
-            apart = (parameter - copy).abs().nan_to_num(torch.inf, torch.inf)
+            apart = difference(parameter, copy)
             size, most = float(apart.max()), float(allowed)
-            self.largest = max(self.largest, size)
+            self.largest = max(self.largest, float(apart.nan_to_num(0, 0).max()))
             if size > most:
                 index = tuple(map(int, torch.unravel_index(apart.argmax(), apart.shape)))
                 run, reference = (float(v[index].real) for v in (parameter, copy))

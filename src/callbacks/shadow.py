@@ -73,8 +73,9 @@ class Shadow:
     def _copied(self, group: dict[str, Any]) -> dict[str, Any]:
         fresh = [p.detach().clone().requires_grad_() for p in group["params"]]
         self.copies += fresh
-        self.ways += [_top(copy) * 0 for copy in fresh]
-        self.reaches += [_top(copy) for copy in fresh]
+        tops = [_top(copy.detach().nan_to_num(0, 0, 0)) for copy in fresh]
+        self.ways += [top * 0 for top in tops]
+        self.reaches += tops
         self.elements += sum(map(Tensor.numel, fresh))
         return {"params": fresh}
 
@@ -133,7 +134,8 @@ class Shadow:
         self.waiting.clear()
         for index, trail in enumerate(trails):
             if trail.numel():
-                rows = trail.view(room, -1)
+                # a bound that is none would allow anything, at every other entry too
+                rows = trail.nan_to_num_(0, 0, 0).view(room, -1)
                 way = vector_norm(rows.diff(dim=0), torch.inf, dim=1).sum()
                 self.ways[index] = self.ways[index] + way
                 self.reaches[index] = torch.maximum(self.reaches[index], _top(trail))
@@ -237,6 +239,5 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
 
 def _top(values: Tensor) -> Tensor:
     """Return the largest magnitude, as a tensor on the same device; 0 of none."""
-    values = values.detach()
     found: Tensor = vector_norm(values, torch.inf) if values.numel() else values.abs().sum()
     return found

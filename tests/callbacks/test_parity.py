@@ -1,6 +1,7 @@
 """A run beside a reference optimizer: nothing is changed, and what differs is named."""
 
 import json
+import math
 from contextlib import nullcontext
 
 import pytest
@@ -9,6 +10,7 @@ from foreign import Foreign, fit, loader
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from descentlab.callbacks import Parity
+from descentlab.callbacks.parity import difference
 from descentlab.errors import RunError, UsageError
 from descentlab.optimizers import Adam, Momentum
 
@@ -181,6 +183,91 @@ def test_a_group_that_is_added_is_followed(tmp_path, every):
     wrong = Parity(torch.optim.SGD, every=every)  # negative control
     with pytest.warns(UserWarning, match="the run leaves its reference at step"):
         fit(tmp_path, wrong, module=Grows())
+
+
+class Endless(Foreign):
+    """The gradient of its weight alone is NaN or infinite at the fourth step."""
+
+    def __init__(self, optimizer, value):
+        super().__init__()
+        self.optimizer, self.value = optimizer, value
+        self.wide = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+
+    def error(self, batch):
+        return super().error(batch) + self.wide.square().sum()
+
+    def on_before_optimizer_step(self, optimizer):
+        if self.global_step == 3:
+            self.wide.grad[1] = self.value
+
+    def configure_optimizers(self):
+        return self.optimizer(self.parameters())
+
+
+class Cautious(torch.optim.SGD):
+    """Leaves out what is not finite, and may be wrong after that."""
+
+    wrong = 0.0
+
+    def __init__(self, params):
+        super().__init__(params, lr=0.1, momentum=0.5)
+
+    def step(self, closure=None):
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        for p in self.param_groups[0]["params"]:
+            p.grad.nan_to_num_(0, 0, 0)
+        super().step()
+        return loss
+
+
+class WrongLater(torch.optim.SGD):
+    """Moves an entry beside the one that is not finite too far, from the seventh step on."""
+
+    def __init__(self, params):
+        super().__init__(params, lr=0.1, momentum=0.5)
+        self.steps = 0
+
+    def step(self, closure=None):
+        loss = super().step(closure)
+        self.steps += 1
+        if self.steps > 6:
+            self.param_groups[0]["params"][0].data[2:] += 1e-9
+        return loss
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("run", "reference", "step"),
+    [
+        (heavy, heavy, None),
+        (Cautious, Cautious, None),
+        (Cautious, heavy, 4),
+        (heavy, Cautious, 4),
+        (WrongLater, heavy, 7),
+    ],
+)
+def test_what_is_not_finite_differs_where_it_is_in_one_alone(
+    tmp_path, run, reference, step, value, every
+):
+    parity = Parity(reference, every=every)
+    says = pytest.warns(UserWarning, match=r"the run leaves its reference at step \d+, wide\[")
+    with nullcontext() if step is None else says:
+        fit(tmp_path, parity, module=Endless(run, value))
+    assert (parity.first and parity.first.step) == (step and math.ceil(step / every) * every)
+    if step is not None:
+        assert parity.first.index == ((2,) if run is WrongLater else (1,))
+    written = json.loads((tmp_path / "parity.json").read_text())
+    assert written["largest"] == pytest.approx(1e-9 * every if run is WrongLater else 0, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.complex64, torch.float64])
+def test_the_difference_of_what_is_not_finite(dtype):
+    some = torch.tensor([1.0, math.nan, math.nan, math.inf, math.inf, math.inf, 0.0]).to(dtype)
+    others = torch.tensor([3.0, math.nan, 0.0, math.inf, -math.inf, 0.0, math.nan]).to(dtype)
+    expected = [2, 0, math.inf, 0, math.inf, math.inf, math.inf]
+    assert difference(some, others).tolist() == difference(others, some).tolist() == expected
 
 
 def test_what_it_cannot_do_is_refused(tmp_path):
