@@ -47,8 +47,9 @@ class Stability(UpdateInstrument):
 
     are the bounds of gradient descent and the heavy ball on the quadratic that the loss is nearby;
     `predicted_rate` has those of Nesterov's momentum, of dampening and of decay, too. The loss is
-    the first one of the step, on its batch; its graph is used as it is, so that nothing is computed
-    anew, drawn or changed. Up to 32 parameters the Hessian is made and its eigenvalues are exact;
+    the first one of the step, on its batch, also where gradients add up over several batches
+    (`accumulate_grad_batches`); its graph is used as it is, so that nothing is computed anew, drawn
+    or changed. Up to 32 parameters the Hessian is made and its eigenvalues are exact;
     beyond, Lanczos' method (`scipy.sparse.linalg.eigsh`) finds the largest from products with
     vectors, to 1e-5. For Adam and AdamW the eigenvalue of the Hessian that is preconditioned by the
     second moments, as they are now, is measured beside it; the bound that follows from it is a
