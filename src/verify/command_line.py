@@ -4,6 +4,7 @@ import argparse
 import ast
 import importlib
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,11 +93,15 @@ def _hyperparameters(words: Sequence[str]) -> dict[str, Any]:
 def _value(flag: str, text: str) -> Any:
     known = {"true": True, "false": False, "null": None}
     try:
-        return known[text.lower()] if text.lower() in known else ast.literal_eval(text)
+        value = known[text.lower()] if text.lower() in known else ast.literal_eval(text)
     except (ValueError, SyntaxError) as error:
         raise UsageError(
             f"{flag} {text}: give a number, true, false, or numbers such as 0.9,0.999"
         ) from error
+    numbers = value if isinstance(value, tuple | list) else [value]
+    if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
+        raise UsageError(f"{flag} {text}: give a number of size below 1.8e308, the largest float")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:

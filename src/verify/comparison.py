@@ -4,6 +4,7 @@ The gradients are those at the reference's parameters, so that what one optimize
 nothing that either is fed later. A difference is more than rounding may make.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import shorten
@@ -56,13 +57,13 @@ class Outcome:
     Attributes:
         problem: its name.
         dtype: the precision.
-        steps: how many were taken.
+        steps: how many were compared.
         largest: the largest difference of the parameters.
         parameter: where the parameters differ first, if they do.
         state: where states of the same name differ first, if they do.
         error: what the candidate raised where the reference did not.
         skipped: why the problem says nothing: what the reference raised, or the candidate where
-            gradients are sparse.
+            gradients are sparse; or that the reference is not finite after its first step.
     """
 
     problem: str
@@ -112,25 +113,32 @@ def run(
         return Outcome(problem.name, name, 0, error=_said(error))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is too large ends it
 def _compare(
     ours: Stepper, theirs: Stepper, keys: set[str], problem: str, dtype: str, steps: int
 ) -> Outcome:
     """Step both until their parameters differ."""
     allowance = Allowance(theirs, keys)
-    largest, state, step = 0.0, None, 0
+    largest, state, compared = 0.0, None, 0
     for step, expected in together(ours, theirs, keys, steps):
         allowance.take(expected)
         state = state or _in_state(ours, theirs, step)
-        if np.array_equal(ours.flat(), expected):
-            continue
-        for allowed in (allowance.after, allowance.measured):  # which takes long
-            found, size = _in_parameters(ours.parameters, theirs.parameters, allowed(step), step)
-            if not found:
-                break
-        largest = max(largest, size)
-        if found:
-            return Outcome(problem, dtype, step, largest, found, state)
-    return Outcome(problem, dtype, step, largest, state=state)
+        if not np.array_equal(ours.flat(), expected):
+            for allow in (allowance.after, allowance.measured):  # which takes long
+                allowed = allow(step)
+                found, size = _in_parameters(ours.parameters, theirs.parameters, allowed, step)
+                if not found:
+                    break
+            if not all(map(math.isfinite, allowed)):
+                break  # within an infinite allowance anything would be equal
+            largest = max(largest, size)
+            if found:
+                return Outcome(problem, dtype, step, largest, found, state)
+        compared = step
+    if not compared:
+        skipped = "nothing can be compared: the reference is not finite after one step"
+        return Outcome(problem, dtype, 0, skipped=skipped)
+    return Outcome(problem, dtype, compared, largest, state=state)
 
 
 def _top(values: Tensor) -> float:

@@ -179,7 +179,10 @@ def compare(
         for problem in problems()
     ]
     if all(outcome.skipped for outcome in outcomes):
-        raise UsageError(f"{_name(reference)} takes none of the problems: {outcomes[0].skipped}")
+        raise UsageError(
+            f"{_name(candidate)} could be held against {_name(reference)} on none of the problems: "
+            f"{outcomes[0].skipped}"
+        )
     nothing, something = idle(candidate, hyperparameters)
     if nothing:
         excused = idle(reference, hyperparameters)[0]

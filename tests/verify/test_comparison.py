@@ -1,12 +1,18 @@
 """What is right is never accused, and each known fault is caught at the step where it begins."""
 
+from functools import partial
+
 import faulty
+import numpy as np
 import pytest
 import torch
 from torch import optim
 
 from descentlab import optimizers
+from descentlab.errors import UsageError
 from descentlab.verify import OptimizerDiffersError, compare, verify
+from descentlab.verify.comparison import run
+from descentlab.verify.problems import Problem
 
 STEPS = 12
 
@@ -39,6 +45,36 @@ def test_a_state_of_the_same_name_is_compared():
     assert outcome.holds
     assert outcome.state.step == 1
     assert outcome.state.candidate == pytest.approx(0.1 * outcome.state.reference)
+
+
+def test_where_no_step_is_compared_nothing_is_equal():
+    """At this rate the other one has no finite step; without eps a zero gradient gives NaN."""
+    said = "EpsInside could be held against .* on none of the problems: .* is not finite after one"
+    with pytest.raises(UsageError, match=said):
+        compare(faulty.EpsInside, optim.Adam, steps=3, lr=float("inf"))
+    found = compare(faulty.AdamByHand, optim.Adam, steps=8, lr=0.1, eps=0.0)
+    skipped = {each.problem for each in found.outcomes if "not finite" in each.skipped}
+    assert skipped == {"Beale", "zero gradients", "gradients with few entries"}
+    assert found.verdict.endswith("in 11 comparisons")
+    assert 0 not in {each.steps for each in found.compared}
+
+
+def test_within_an_infinite_allowance_nothing_is_equal():
+    """Numbers as large as these have an allowance that overflows."""
+
+    class Opposite(optim.SGD):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                group["lr"] = -group["lr"]
+            super().step(closure)
+            for group in self.param_groups:
+                group["lr"] = -group["lr"]
+
+    problem = Problem(
+        "huge", (torch.zeros(1, dtype=torch.float64),), lambda p: [np.full_like(p[0], 10.0)]
+    )
+    made = partial(Opposite, lr=1.7e307), partial(optim.SGD, lr=1.7e307)
+    assert run(*made, problem, torch.float64, 1).skipped
 
 
 def test_nothing_is_drawn_from_the_global_random_state():

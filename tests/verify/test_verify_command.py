@@ -69,6 +69,8 @@ def test_what_differs_is_status_1(here, capsys):
         (["optimizers_of_mine.nothing"], "nothing makes a list: give a class of torch.optim"),
         (["optimizers_of_mine.Mine", "--speed", "3"], "cannot be made with speed = 3"),
         (["optimizers_of_mine.Mine", "--lr", "fast"], "--lr fast: give a number"),
+        (["optimizers_of_mine.Mine", "--lr", "1e400"], "--lr 1e400: give a number of size below"),
+        (["optimizers_of_mine.Mine", "--lr", "inf"], "--lr inf: give a number"),
         (["optimizers_of_mine.Mine", "--lr"], "--lr: give hyperparameters as --name value"),
         (["optimizers_of_mine.Mine", "--steps", "0"], "steps = 0: give 1 or more"),
         (["optimizers_of_mine.Mine", "--dtype", "int8"], "dtype int8: give float64 or float32"),
