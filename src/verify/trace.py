@@ -50,6 +50,44 @@ _COURSE = {
 _DECAY = 0.05
 
 
+#: a start or gradients, an array for each parameter
+Arrays = list[NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The parameters that an optimizer is recorded on.
+
+    Attributes:
+        where: as a sentence says it.
+        shape: of each.
+        count: how many there are.
+        groups: whether each is a group of its own, with half the learning rate of the one before.
+        missing: whether each has no gradient at every third step.
+    """
+
+    where: str
+    shape: tuple[int, ...]
+    count: int = 1
+    groups: bool = False
+    missing: bool = False
+
+    def present(self, index: int, steps: int) -> NDArray[np.bool_]:
+        """Return at which steps a parameter has a gradient, (T,)."""
+        return (np.arange(steps) + index) % 3 > 0 if self.missing else np.full(steps, True)
+
+
+VECTOR = Setting("on a vector", (8,))
+#: where a rule that was found on a vector is tried again
+ELSEWHERE = (
+    Setting("on a matrix", (4, 2)),
+    Setting("on a number", ()),
+    Setting("on several parameters", (8,), count=3),
+    Setting("on several groups", (8,), count=3, groups=True),
+    Setting("where gradients are missing", (8,), count=3, missing=True),
+)
+
+
 @dataclass(frozen=True)
 class Trace:
     """What an optimizer was fed and what it did, n numbers over T steps.
@@ -75,7 +113,14 @@ class Trace:
         return Trace(gradients, parameters, values, self.made, self.decays)
 
 
-def record(make: Make, otherwise: Mapping[str, Any], steps: int, seed: int) -> Trace:
+def record(
+    make: Make,
+    otherwise: Mapping[str, Any],
+    steps: int,
+    seed: int,
+    setting: Setting = VECTOR,
+    decays: bool = True,
+) -> list[Trace]:
     """Feed an optimizer random gradients while its hyperparameters change, and record it.
 
     The gradients have sizes from 1 down to eps, since the smallest tell where eps is added.
@@ -85,25 +130,38 @@ def record(make: Make, otherwise: Mapping[str, Any], steps: int, seed: int) -> T
         otherwise: hyperparameters that it may have without saying so, by name.
         steps: how many are recorded.
         seed: of the gradients and the start.
+        setting: the parameters.
+        decays: whether a decay is given to one that was made with none and takes it.
+
+    Returns:
+        A trace of each parameter, of the steps at which it has a gradient.
     """
     draw = np.random.default_rng(seed)
     trial = make([torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))]).param_groups[0]
-    found = {kind: _found(trial, kind) for kind in _NAMES}
+    found = {kind: number_of(trial, kind) for kind in _NAMES}
     made = {
-        kind: _first_number(found[kind], _found(otherwise, kind), _ELSE[kind]) for kind in _NAMES
+        kind: _first_number(found[kind], number_of(otherwise, kind), _ELSE[kind]) for kind in _NAMES
     }
-    decays = found["decay"] is not None
+    decays = found["decay"] is not None and (decays or found["decay"] != 0)
     values = _course(made, decays, steps)
     tiny = made["eps"] if 0 < made["eps"] < 1 else _ELSE["eps"]
     sizes = np.array([1, 1, 0.1, math.sqrt(tiny), math.sqrt(tiny), tiny, tiny, tiny / 10])
-    gradients = sizes * draw.standard_normal((steps, len(sizes)))
-    start = 100 * made["lr"] * draw.standard_normal(len(sizes))
-    parameters = _stepped(make, start, gradients, values)
-    whole = Trace(gradients, parameters, values, made, decays)
-    return whole.first(len(parameters) - 1)
+    sizes = np.resize(sizes, math.prod(setting.shape))
+    gradients, start = [], []
+    for _ in range(setting.count):
+        gradients.append(sizes * draw.standard_normal((steps, len(sizes))))
+        start.append(100 * made["lr"] * draw.standard_normal(len(sizes)))
+    traces = []
+    for index, path in enumerate(_stepped(make, start, gradients, values, setting)):
+        there = setting.present(index, len(path) - 1)
+        own = {kind: each[: len(there)][there] for kind, each in values.items()}
+        own["lr"] = own["lr"] * (0.5**index if setting.groups and "lr" in trial else 1.0)
+        parameters = path[np.concatenate([[True], there])]
+        traces.append(Trace(gradients[index][: len(there)][there], parameters, own, made, decays))
+    return traces
 
 
-def _found(group: Mapping[str, Any], kind: str) -> float | None:
+def number_of(group: Mapping[str, Any], kind: str) -> float | None:
     """Return the first number that a group has for a kind."""
     for name, index in _NAMES[kind]:
         value = group.get(name)
@@ -132,25 +190,34 @@ def _course(made: Mapping[str, float], decays: bool, steps: int) -> dict[str, ND
 
 def _stepped(
     make: Make,
-    start: NDArray[np.float64],
-    gradients: NDArray[np.float64],
+    start: Arrays,
+    gradients: Arrays,
     values: Mapping[str, NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """Return the parameters over a run, as far as they are finite."""
-    recorded = Problem("recorded gradients", (torch.from_numpy(start),), lambda p: p)
-    stepper = Stepper(make, recorded, torch.float64, len(gradients))
-    parameters = [start]
-    for step, gradient in enumerate(gradients):
+    setting: Setting,
+) -> Arrays:
+    """Return the parameters over a run, as far as all are finite, (T + 1, n) of each."""
+    whole = tuple(torch.from_numpy(each).view(setting.shape) for each in start)
+    recorded = Problem("recorded gradients", whole, lambda p: p, groups=setting.groups)
+    steps = len(gradients[0])
+    stepper = Stepper(make, recorded, torch.float64, steps)
+    present = [setting.present(index, steps) for index in range(setting.count)]
+    parameters = [np.stack(start)]
+    for step in range(steps):
         for kind in _COURSE:
             if step == 0 or values[kind][step, 0] != values[kind][step - 1, 0]:
-                for group in stepper.optimizer.param_groups:
-                    _set(group, kind, float(values[kind][step, 0]))
-        stepper.step(step + 1, [torch.from_numpy(gradient)])
-        after = stepper.parameters[0].detach().numpy().copy()
+                for number, group in enumerate(stepper.optimizer.param_groups):
+                    own = 0.5**number if kind == "lr" and setting.groups else 1.0
+                    _set(group, kind, own * float(values[kind][step, 0]))
+        fed = [
+            torch.from_numpy(each[step]).view(setting.shape) if there[step] else None
+            for each, there in zip(gradients, present, strict=True)
+        ]
+        stepper.step(step + 1, fed)
+        after = stepper.flat().astype(np.float64).reshape(parameters[0].shape)
         if not np.isfinite(after).all():
             break
         parameters.append(after)
-    return np.array(parameters)
+    return list(np.stack(parameters, axis=1))
 
 
 def _set(group: dict[str, Any], kind: str, number: float) -> None:

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .comparison import Outcome, run
 from .housekeeping import faults
 from .hyperparameters import idle
-from .identification import Identity, identify
+from .identification import Identity, identify_beside
 from .limits import Cost, StableRate, cost, stable_rate
 from .problems import problems
 from .speed import Convergence, Regret, convergence, regret
@@ -197,7 +197,7 @@ def compare(
         tuple(something),
         tuple(wrong),
         tuple(kept),
-        "" if all(each.holds for each in outcomes) else _identified(ours, theirs),
+        _identified(ours, theirs, outcomes),
         _if_it_can(stable_rate, ours, theirs),
         _if_it_can(cost, ours, theirs),
         _if_it_can(convergence, ours, theirs),
@@ -264,11 +264,13 @@ def maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> Ma
     return partial(make, **hyperparameters)
 
 
-def _identified(ours: Make, theirs: Make) -> Identity | str:
-    """Return which rule it is, with the reference's values for what it does not say itself."""
-    group = theirs([torch.nn.Parameter(torch.ones(2, 2))]).param_groups[0]
+def _identified(ours: Make, theirs: Make, outcomes: Sequence[Outcome]) -> Identity | str:
+    """Return which rule it is where they differ."""
+    parted = list(dict.fromkeys(each.problem for each in outcomes if not each.holds))
+    if not parted:
+        return ""
     try:
-        return identify(ours, group)
+        return identify_beside(ours, theirs, parted)
     except Exception as error:  # whatever an optimizer does not take
         return f"which update rule it is cannot be told: {error}"
 

@@ -46,7 +46,8 @@ RIGHT = [
 @pytest.mark.parametrize(("make", "name"), RIGHT, ids=[name for _, name in RIGHT])
 def test_what_is_right_has_no_departures(make, name):
     found = identify(make)
-    assert (found.name, found.departures) == (name, ())
+    assert (found.name, found.departures, found.elsewhere) == (name, (), ())
+    assert str(found).startswith(f"it is {name}: equal to ")
     assert found.steps == 200
     assert found.deviation < 1e-10
 
@@ -57,6 +58,92 @@ def test_the_sentence_of_the_report():
     assert sentence.startswith("it is Adam with eps inside the root and decay coupled: equal to ")
     assert sentence.endswith("over 200 steps")
     assert found.as_json()["identity"]["departures"] == ("eps inside the root",)
+
+
+class OfMatrices(faulty.SGDByHand):
+    """Nesterov's momentum, by a sign for matrices."""
+
+    def move(self, p, g, s, group):
+        b = s["b"] = group["momentum"] * s.get("b", 0) + g
+        u = g + group["momentum"] * b
+        p -= group["lr"] * (u.sign() if p.ndim == 2 else u)
+
+
+class FlatOnly(faulty.SGDByHand):
+    def move(self, p, g, s, group):
+        if p.ndim:
+            super().move(p, g, s, group)
+
+
+class OneBuffer(faulty.SGDByHand):
+    """One buffer for all parameters of a shape."""
+
+    def move(self, p, g, s, group):
+        super().move(p, g, self.__dict__.setdefault(str(p.shape), {}), group)
+
+
+class FirstGroup(faulty.SGDByHand):
+    def move(self, p, g, s, group):
+        super().move(p, g, s, {**group, "lr": self.param_groups[0]["lr"]})
+
+
+class NoGroups(faulty.SGDByHand):
+    def __init__(self, params, lr=0.1, **others):
+        params = list(params)
+        if isinstance(params[0], dict):
+            raise TypeError("give parameters")
+        super().__init__(params, lr, **others)
+
+
+SEVERAL = "on several parameters, on several groups and where gradients are missing it is another"
+ELSEWHERE = [
+    (OfMatrices, "SGD with Nesterov's momentum", "on a matrix it is another"),
+    (FlatOnly, "SGD with momentum and decay coupled", "on a number it is another"),
+    (OneBuffer, "SGD with momentum and decay coupled", SEVERAL),
+    (FirstGroup, "SGD with momentum and decay coupled", "on several groups it is another"),
+    (NoGroups, "SGD with momentum and decay coupled", "on several groups it cannot be told"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "where"), ELSEWHERE, ids=[m.__name__ for m, *_ in ELSEWHERE]
+)
+def test_what_is_another_elsewhere_than_on_a_vector_is_said(make, name, where):
+    found = identify(partial(make, **MOMENTUM))
+    assert str(found).startswith(f"on a vector it is {name}")
+    assert str(found).endswith(f" over 200 steps; {where}")
+
+
+def test_a_rule_that_the_reference_follows_too_is_said_to_be_that():
+    """The first line says that it is not the reference: the second may not say that it is."""
+    found = compare(FirstGroup, optim.SGD, steps=4, **MOMENTUM)
+    said = "on a vector it is SGD with momentum and decay coupled, as the reference is: equal "
+    assert str(found).splitlines()[1].startswith(said)
+    assert found.as_json()["identity"]["elsewhere"] == ("on several groups it is another",)
+    counts = compare(faulty.CountsInGroup, optim.Adam, steps=12, lr=0.1)
+    assert counts.identity.reference == ", as the reference is"
+    assert counts.identity.elsewhere == ("where gradients are missing it is another",)
+
+
+def test_other_values_of_the_same_rule_are_named():
+    made = partial(optim.SGD, lr=0.02), partial(optim.SGD, lr=0.01)
+    said = str(compare(*made, steps=2).identity)
+    assert ", as the reference is, but with lr = 0.02 where that has 0.01: equal to" in said
+    made = partial(optimizers.GradientDescent, lr=0.02), partial(optim.Adam, lr=0.01)
+    assert "as the reference is" not in str(compare(*made, steps=2).identity)  # negative control
+
+
+class SkipsZeros(faulty.SGDByHand):
+    def move(self, p, g, s, group):
+        if g.any():
+            super().move(p, g, s, group)
+
+
+def test_what_does_as_the_reference_wherever_it_is_tried_parts_on_named_problems():
+    said = str(compare(SkipsZeros, optim.SGD, steps=8, **MOMENTUM).identity)
+    assert said.startswith("on random gradients it is SGD with momentum")
+    assert ", as the reference is: equal " in said
+    assert said.endswith("; they differ on zero gradients")
 
 
 def test_a_factor_and_a_sign_are_fitted():
