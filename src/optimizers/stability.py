@@ -230,6 +230,7 @@ class Settling:
         self.loss, self.parameters, self.make, self.most = loss, parameters, make, most
         self.drawn = torch.nn.functional.normalize(_drawn(parameters), dim=0)
         self.direction = 1.01 * self.drawn
+        self.taken = 0  # steps of all questions so far
         self.floor = torch.finfo(self.drawn.dtype).eps ** 0.6
 
     def __call__(self, lr: float) -> bool:
@@ -300,6 +301,7 @@ class Settling:
         before = parameters_to_vector(self.parameters).detach().clone()
         for number in range(self.most + 2):
             update()
+            self.taken += 1
             after = parameters_to_vector(self.parameters).detach().clone()
             if number == 0:
                 after = after + self._push(after - before, before)

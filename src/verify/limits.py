@@ -13,6 +13,7 @@ from .stepping import Make
 
 _CURVATURES = (1.0, 0.3, 0.01)
 _PRECISION = 2e-4  # of the observed rate, relative to it
+_MOST = 10_000  # steps, within which it turns whether they settle; finding where is bounded then
 _TINY = 2.0**-30  # a learning rate at which a first step that goes uphill is none that overshoots
 _ENTRIES = 1000  # of the parameter that is stepped for its cost
 _SECONDS = 0.05  # of measurement
@@ -25,14 +26,17 @@ class StableRate:
     Attributes:
         predicted: of the reference, by the closed form.
         observed: of the optimizer, by its own steps; None where no rate was found.
+        steps: how many the optimizer was asked for.
     """
 
     predicted: float
     observed: float | None
+    steps: int = 0
 
     def __str__(self) -> str:
         """Return it as part of a report."""
-        found = "no such rate was found" if self.observed is None else f"{self.observed:.4g}"
+        found = f"no such rate was found within {self.steps:,} steps"
+        found = found if self.observed is None else f"{self.observed:.4g}"
         return f"lr below {self.predicted:.4g} predicted on a curvature of 1; observed: {found}"
 
 
@@ -64,7 +68,8 @@ def stable_rate(ours: Make, theirs: Make) -> StableRate | None:
         theirs: makes the reference.
 
     Returns:
-        Both; None where the reference's is not known in closed form, as that of Adam.
+        Both; None where the reference's is not known in closed form, as that of Adam, or the
+        optimizer's groups have no lr.
 
     Example:
         >>> from descentlab.optimizers import GradientDescent
@@ -74,7 +79,7 @@ def stable_rate(ours: Make, theirs: Make) -> StableRate | None:
     weights = torch.tensor(_CURVATURES, dtype=torch.float64)
     theta = torch.nn.Parameter(torch.ones_like(weights))
     predicted = predicted_rate(theirs([theta]), float(weights.max()))
-    if predicted is None:
+    if predicted is None or not any("lr" in group for group in ours([theta]).param_groups):
         return None
 
     def loss() -> Tensor:
@@ -82,12 +87,21 @@ def stable_rate(ours: Make, theirs: Make) -> StableRate | None:
 
     settles = Settling(loss, [theta], lambda: ours([theta]))
     if settles.loss_after(_TINY, 1) > float(loss().detach()):
-        return StableRate(predicted, None)
+        return StableRate(predicted, None, 1)
+    answers: set[bool] = set()
+
+    def asked(rate: float) -> bool:
+        answer = settles(rate)
+        if len(answers) < 2 and settles.taken > _MOST:
+            raise RunError(f"at no rate it turned in {settles.taken} steps whether they settle")
+        answers.add(answer)
+        return answer
+
     try:
-        observed = largest_stable_rate(settles, _PRECISION)
+        observed = largest_stable_rate(asked, _PRECISION)
     except RunError:
-        return StableRate(predicted, None)
-    return StableRate(predicted, observed)
+        return StableRate(predicted, None, settles.taken)
+    return StableRate(predicted, observed, settles.taken)
 
 
 def cost(ours: Make, theirs: Make) -> Cost:

@@ -74,6 +74,48 @@ def test_what_goes_uphill_is_known_by_a_few_steps():
     assert len(steps) < 10
 
 
+class Unsettled(torch.optim.SGD):
+    """Steps of one length, to and fro: it is never sure whether they settle."""
+
+    taken = 0
+
+    def step(self, closure=None):
+        Unsettled.taken += 1
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        draw = torch.Generator().manual_seed(Unsettled.taken)
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data -= group["lr"] * (p.grad + torch.randn(p.shape, generator=draw))
+        return loss
+
+
+def test_a_search_for_a_rate_that_is_not_found_ends_after_so_many_steps():
+    Unsettled.taken = 0
+    found = stable_rate(Unsettled, torch.optim.SGD)
+    assert found.observed is None
+    assert 10_000 < found.steps <= Unsettled.taken < 15_000
+    assert str(found).endswith(f"observed: no such rate was found within {found.steps:,} steps")
+
+
+def test_without_a_rate_there_is_no_search_for_one():
+    class NoRate(torch.optim.SGD):
+        def __init__(self, params, scale=0.1):
+            super().__init__(params, lr=scale)
+            for group in self.param_groups:
+                del group["lr"]
+
+        def step(self, closure=None):
+            raise AssertionError("it is stepped")
+
+    assert stable_rate(NoRate, torch.optim.SGD) is None
+
+
+def test_a_rate_that_takes_many_steps_is_found():
+    heavy = partial(torch.optim.SGD, momentum=0.97)
+    assert stable_rate(heavy, heavy).observed == pytest.approx(3.94, rel=1e-3)
+
+
 def test_the_cost_of_an_optimizer_beside_itself_and_beside_one_with_more_state():
     assert cost(torch.optim.SGD, torch.optim.SGD).memory is None  # it keeps none
     heavy = partial(torch.optim.SGD, momentum=0.9)
