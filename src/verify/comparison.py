@@ -7,6 +7,7 @@ nothing that either is fed later. A difference is more than rounding may make.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from textwrap import shorten
 
 import numpy as np
@@ -63,7 +64,8 @@ class Outcome:
         state: where states of the same name differ first, if they do.
         error: what the candidate raised where the reference did not.
         skipped: why the problem says nothing: what the reference raised, or the candidate where
-            gradients are sparse; or that the reference is not finite after its first step.
+            gradients are sparse or, a function, groups are given; or that the reference is not
+            finite after its first step.
     """
 
     problem: str
@@ -104,9 +106,15 @@ def run(
         )
     try:
         ours = Stepper(candidate, problem, dtype, steps)
+    except Exception as error:  # whatever goes wrong in a candidate, a report says it
+        if problem.groups and not _is_class(candidate):  # a function may make groups itself
+            skipped = f"it is a function that takes no groups: {_said(error)}"
+            return Outcome(problem.name, name, 0, skipped=skipped)
+        return Outcome(problem.name, name, 0, error=_said(error))
+    try:
         shared = ours.keys & theirs.keys
         return _compare(ours, theirs, shared, problem.name, name, steps)
-    except Exception as error:  # whatever goes wrong in a candidate, a report says it
+    except Exception as error:
         if problem.sparse:  # a layout that few optimizers take
             skipped = f"it does not take the layout: {_said(error)}"
             return Outcome(problem.name, name, 0, skipped=skipped)
@@ -139,6 +147,11 @@ def _compare(
         skipped = "nothing can be compared: the reference is not finite after one step"
         return Outcome(problem, dtype, 0, skipped=skipped)
     return Outcome(problem, dtype, compared, largest, state=state)
+
+
+def _is_class(make: Make) -> bool:
+    """Return whether what makes an optimizer is its class, with hyperparameters or without."""
+    return isinstance(make.func if isinstance(make, partial) else make, type)
 
 
 def _top(values: Tensor) -> float:

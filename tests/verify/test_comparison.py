@@ -77,6 +77,26 @@ def test_within_an_infinite_allowance_nothing_is_equal():
     assert run(*made, problem, torch.float64, 1).skipped
 
 
+def decayed(params, lr=0.1, weight_decay=0.1):
+    """Make a group by itself, so that it takes none."""
+    return optim.SGD([{"params": list(params)}], lr=lr, weight_decay=weight_decay)
+
+
+class TakesNoGroups(optim.SGD):
+    def __init__(self, params, lr=0.1, weight_decay=0.1):
+        super().__init__([{"params": list(params)}], lr, weight_decay=weight_decay)
+
+
+def test_a_function_that_makes_groups_itself_is_not_held_to_several():
+    values = {"steps": 3, "lr": 0.1, "weight_decay": 0.1}
+    found = compare(decayed, optim.SGD, **values)
+    (groups,) = [each for each in found.outcomes if each.problem == "several groups"]
+    assert groups.skipped.startswith("it is a function that takes no groups: TypeError: ")
+    assert found.verdict.startswith("test_comparison.decayed is torch.optim.sgd.SGD: equal")
+    control = compare(TakesNoGroups, optim.SGD, **values)  # a class takes them
+    assert [each.problem for each in control.outcomes if each.error] == ["several groups"]
+
+
 def test_nothing_is_drawn_from_the_global_random_state():
     before = torch.get_rng_state()
     compare(optimizers.Adam, optim.Adam, steps=2)
