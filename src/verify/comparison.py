@@ -59,8 +59,8 @@ class Outcome:
         problem: its name.
         dtype: the precision.
         steps: how many were compared.
-        largest: the largest difference of the parameters.
-        parameter: where the parameters differ first, if they do.
+        largest: the largest difference of the parameters, until the step at which they differ.
+        parameter: where the parameters differ first, if they do: of that step, the most.
         state: where states of the same name differ first, if they do.
         error: what the candidate raised where the reference did not.
         skipped: why the problem says nothing: what the reference raised, or the candidate where
@@ -161,14 +161,14 @@ def _top(values: Tensor) -> float:
 def _in_parameters(
     ours: Parameters, theirs: Parameters, allowed: Sequence[float], step: int
 ) -> tuple[Difference | None, float]:
-    """Return the first parameter that differs, at its worst entry, and the largest difference."""
-    largest = 0.0
+    """Return the entry that differs most, and the largest difference, rounding too."""
+    largest, worst = 0.0, None
     for index, (one, other, most) in enumerate(zip(ours, theirs, allowed, strict=True)):
         found, size = _apart(one.detach(), other.detach(), most, step, f"parameter {index}")
         largest = max(largest, size)
-        if found:
-            return found, largest
-    return None, largest
+        if found and (worst is None or found.size > worst.size):
+            worst = found
+    return worst, largest
 
 
 def _in_state(ours: Stepper, theirs: Stepper, step: int) -> Difference | None:

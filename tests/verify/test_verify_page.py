@@ -13,9 +13,9 @@ from torch import optim
 from descentlab.__main__ import main
 from descentlab.drawing.two_paths import two_paths_figure
 from descentlab.objectives import Rosenbrock
-from descentlab.verify.comparison import Outcome
+from descentlab.verify.comparison import Outcome, run
 from descentlab.verify.paths import paths
-from descentlab.verify.problems import LONGEST_GRADIENT
+from descentlab.verify.problems import LONGEST_GRADIENT, problems
 
 MODULE = '''
 import torch
@@ -123,6 +123,17 @@ def test_paths_are_those_of_a_plain_loop_with_the_gradients_of_the_reference():
     assert found.allowed[0] == 0
     assert np.all(np.diff(found.allowed) > 0)
     assert found.allowed[-1] < 1e-11 < np.abs(found.ours - found.theirs).max()
+
+
+def test_the_report_has_the_largest_difference_that_is_drawn():
+    made = partial(optim.SGD, lr=0.02), partial(optim.SGD, lr=0.01)
+    (problem,) = [each for each in problems() if each.name == "several groups"]
+    found = run(*made, problem, torch.float64, 4)
+    drawn = paths(*made, found, 4)
+    apart = np.abs(drawn.ours - drawn.theirs)[found.parameter.step].max()
+    assert found.parameter.size == found.largest == apart > 0
+    first = problem.start[0].numel()  # it is not in the first parameter
+    assert np.abs(drawn.ours - drawn.theirs)[found.parameter.step, :first].max() < apart
 
 
 def test_the_entry_that_differs_most_is_drawn_and_the_largest_difference():
