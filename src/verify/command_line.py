@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import contextlib
 import importlib
 import json
 import math
@@ -40,10 +41,11 @@ def main(words: Sequence[str]) -> int:
         torch.set_num_threads(1)  # for tensors as small as these, threads only wait
         reference, candidates = named(options.against), list(map(named, options.optimizer))
         dtypes = options.dtype.split(",")
-        found = [
-            compare(each, reference, steps=options.steps, dtypes=dtypes, **hyperparameters)
-            for each in candidates
-        ]
+        with contextlib.redirect_stdout(sys.stderr):  # what optimizers print is no report
+            found = [
+                compare(each, reference, steps=options.steps, dtypes=dtypes, **hyperparameters)
+                for each in candidates
+            ]
         show("\n\n".join(map(str, found)))
         if options.json:
             content = [each.as_json() for each in found]

@@ -1,5 +1,6 @@
 """All problems, in each precision: the verdict, as text and as JSON."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,6 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from ..errors import UsageError
+from ..internals.lightning import same_draws
 from .comparison import Outcome, run
 from .housekeeping import faults
 from .hyperparameters import idle
@@ -172,6 +174,18 @@ def compare(
     for name in dtypes:
         if name not in PRECISIONS:
             raise UsageError(f"dtype {name}: give {' or '.join(PRECISIONS)}")
+    with same_draws():  # whatever an optimizer seeds or draws
+        return _compared(candidate, reference, steps, dtypes, hyperparameters)
+
+
+def _compared(
+    candidate: Callable[..., Optimizer],
+    reference: Callable[..., Optimizer],
+    steps: int,
+    dtypes: Sequence[str],
+    hyperparameters: dict[str, Any],
+) -> Verification:
+    """Return the report of `compare`, which leaves the random generators as they were."""
     ours, theirs = (maker(each, hyperparameters) for each in (candidate, reference))
     outcomes = [
         run(ours, theirs, problem, PRECISIONS[name], steps)
@@ -252,6 +266,7 @@ def maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> Ma
     try:
         made = make(trial, **hyperparameters)
     except Exception as error:  # whatever it does not take
+        _refuse_one_for_several(make, hyperparameters)
         given = ", ".join(f"{key} = {value}" for key, value in hyperparameters.items())
         raise UsageError(
             f"{_name(make)} cannot be made with {given or 'no values'}: {error}"
@@ -262,6 +277,25 @@ def maker(make: Callable[..., Optimizer], hyperparameters: dict[str, Any]) -> Ma
             "or a function of parameters that makes one"
         )
     return partial(make, **hyperparameters)
+
+
+def _refuse_one_for_several(
+    make: Callable[..., Optimizer], hyperparameters: dict[str, Any]
+) -> None:
+    """Raise UsageError where a value is one where the default has several, or of another length."""
+    try:
+        arguments = inspect.signature(make).parameters
+    except (TypeError, ValueError):  # one that does not say what it takes
+        return
+    for name, value in hyperparameters.items():
+        usual = arguments[name].default if name in arguments else None
+        count = len(value) if isinstance(value, tuple | list) else 1
+        if isinstance(usual, tuple | list) and count != len(usual):
+            numbers = ",".join(map(str, usual))
+            raise UsageError(
+                f"{name} = {value}: give {len(usual)} numbers, as --{name} {numbers}, or in Python "
+                f"{name}={usual}"
+            )
 
 
 def _identified(ours: Make, theirs: Make, outcomes: Sequence[Outcome]) -> Identity | str:

@@ -10,6 +10,7 @@ from descentlab.errors import UsageError
 from descentlab.verify import verify as verify_in_python
 
 MODULE = '''
+import torch
 from torch import optim
 
 class Mine(optim.SGD):
@@ -19,6 +20,12 @@ class Fast(optim.SGD):
     def step(self, closure=None):
         super().step(closure)
         super().step(closure)
+
+class Says(optim.SGD):
+    def __init__(self, params, lr):
+        print("hello")
+        torch.manual_seed(0)
+        super().__init__(params, lr=lr)
 
 def made(params, lr):
     return optim.SGD(params, lr=lr)
@@ -58,6 +65,23 @@ def test_what_differs_is_status_1(here, capsys):
     found = json.loads((here / "found.json").read_text())[0]
     beale = next(each for each in found["outcomes"] if each["problem"] == "Beale")
     assert (beale["parameter"]["step"], found["holds"]) == (1, False)
+
+
+def test_what_an_optimizer_prints_is_not_in_the_report(here, capsys):
+    state = torch.manual_seed(5).get_state()
+    assert verify("optimizers_of_mine.Says", "--lr", "0.001", *FEW) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("optimizers_of_mine.Says is torch.optim.sgd.SGD: equal bit")
+    assert "hello" not in captured.out
+    assert captured.err.startswith("hello\n")
+    assert torch.equal(torch.get_rng_state(), state)  # though it is seeded where it is made
+
+
+def test_one_number_in_the_place_of_two_is_one_sentence(here, capsys):
+    words = ["torch.optim.Adam", "--against", "torch.optim.AdamW", "--betas", "0.9"]
+    assert main(["verify", *words]) == 2
+    said = "betas = 0.9: give 2 numbers, as --betas 0.9,0.999, or in Python betas=(0.9, 0.999)"
+    assert capsys.readouterr().err == f"descentlab: error: {said}\n"
 
 
 @pytest.mark.parametrize(
