@@ -4,7 +4,9 @@ Each check takes what makes an optimizer and returns what is wrong, in words, or
 """
 
 import copy
+import itertools
 import pickle
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
@@ -19,6 +21,8 @@ Check = Callable[[Make], str]
 
 #: in how many steps a parameter has moved at the latest
 _WARM_UP = 50
+#: after how many steps it is looked whether it has grown since; histories are 100 steps long
+_WATCHED = (0, 8, 40, 160, 200)
 
 
 def faults(candidate: Make, reference: Make) -> tuple[list[str], list[str]]:
@@ -267,15 +271,33 @@ def _hooks(make: Make) -> str:
     return "" if set(called) == {"before", "after"} else f"called in a step: {called}"
 
 
-def _memory(make: Make) -> str:
-    def size() -> int:
-        return sum(value.numel() for *_, value in _tensors(optimizer))
+def _numbers(value: object, seen: set[int]) -> int:
+    """Return how many numbers are in a value and in what it holds, each object once."""
+    if isinstance(value, int | float):
+        return 1
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        return value.numel()
+    if isinstance(value, Optimizer):
+        return _numbers({**vars(value), "state": value.state}, seen)
+    if isinstance(value, Mapping):
+        return sum(_numbers(each, seen) for each in list(value.values()))
+    if isinstance(value, list | tuple | set | deque):
+        return sum(_numbers(each, seen) for each in list(value))
+    return 0
 
+
+def _memory(make: Make) -> str:
     optimizer = make(_parameters())
-    _advance(optimizer, range(8))
-    before = size()
-    _advance(optimizer, range(8, 40))
-    return "" if size() == before else f"its state grows from {before} numbers to {size()}"
+    sizes = []
+    for begin, end in itertools.pairwise(_WATCHED):
+        _advance(optimizer, range(begin, end))
+        sizes.append(_numbers(optimizer, set()))
+        if len(sizes) > 1 and sizes[-1] <= sizes[-2]:  # a history that is full, too
+            return ""
+    return f"what it keeps grows from {sizes[0]} numbers to {sizes[-1]} in {_WATCHED[-1]} steps"
 
 
 #: by the name that a report says

@@ -1,5 +1,6 @@
 """A hyperparameter that does nothing is named, and so is each thing that is not kept."""
 
+from collections import deque
 from functools import partial
 
 import faulty
@@ -167,6 +168,26 @@ class Grows(Broken):
         s["all"] = torch.cat([s.get("all", g.new_zeros(0)), g.detach().reshape(-1)])
 
 
+class GrowsElsewhere(Broken):
+    """Keeps each gradient, in a list of its own."""
+
+    def step(self, closure=None):
+        loss = super().step(closure)
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        self.__dict__.setdefault("kept", []).extend(g.clone() for g in gradients if g is not None)
+        return loss
+
+
+class History(Broken):
+    """Keeps the last gradients, as many as 100."""
+
+    def step(self, closure=None):
+        loss = super().step(closure)
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        self.__dict__.setdefault("kept", deque(maxlen=100)).append(gradients)
+        return loss
+
+
 class NoHooks(Broken):
     def register_step_post_hook(self, hook):
         return None
@@ -185,7 +206,8 @@ BROKEN = [
     (KeepsGradients, "zero_grad: gradients that are to be zeroed are not zero"),
     (KeepsGraph, "graph: last holds the graph of the loss"),
     (NoHooks, "hooks: called in a step: ['before']"),
-    (Grows, "memory: its state grows from "),
+    (Grows, "memory: what it keeps grows from "),
+    (GrowsElsewhere, "memory: what it keeps grows from "),
 ]
 
 
@@ -193,6 +215,10 @@ BROKEN = [
 def test_what_is_not_kept_is_named(make, said):
     wrong, _ = faults(make, optim.SGD)
     assert any(each.startswith(said) for each in wrong), wrong
+
+
+def test_a_history_that_is_full_does_not_grow():
+    assert CHECKS["memory"](History) == ""
 
 
 def test_what_breaks_is_alone():
