@@ -69,7 +69,9 @@ def _list_configs(words: list[str]) -> int:
         print("usage: descentlab configs\n\nList the shipped configs, one line each.")
         return 0
     found = shipped()
-    width = max(map(len, found))
+    if not found:
+        print("there are no shipped configs: give one of yours, --config FILE.yaml")
+    width = max(map(len, found), default=0)
     for name, path in found.items():
         print(f"{name:<{width}}  {_first_comment(path)}")
     return 0
