@@ -1,12 +1,16 @@
 """What holds for every test."""
 
 import os
+import sys
 from contextlib import nullcontext
 from io import BytesIO
+from pathlib import Path
 
 # one thread, here and in the processes that tests start: with problems as small as these, threads
 # only wait for each other, and sums do not depend on how many there are
 os.environ["OMP_NUM_THREADS"] = "1"
+# commands that are printed are `descentlab …`, as where .venv/bin is on the path
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 import numpy as np
 import pytest

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ..runs.files import write_json
 from ..runs.folder import Run, device_name, parameter_values, run_to_write
 from ..runs.hyperparameters import flat
 from ..runs.logger import RunLogger
-from ..runs.terminal import show
+from ..runs.terminal import called, show
 from .accelerator_timer import AcceleratorTimer
 from .fresh_metrics import FreshMetrics, fitting, is_new
 from .instrument import Instrument
@@ -208,8 +207,8 @@ class Summary(Instrument):
             and (timed := callback.report(trainer.strategy.root_device)["step"])
         ]
         rows.append(("run", str(folder)))
-        rows.append(("to see it", f"{_command('descentlab')} tensorboard {folder}"))
-        rows.append(("to test it", f"{_command('descentlab')} test --run {folder}"))
+        rows.append(("to see it", f"{called()} tensorboard {folder}"))
+        rows.append(("to test it", f"{called()} test --run {folder}"))
         return "\n" + "\n".join(f"{name:<22}{value}" for name, value in rows)
 
     def _rates(self, trainer: Trainer) -> str:
@@ -261,12 +260,3 @@ def _short(value: Any) -> str:
             return f"{len(value)} values or rows, in summary.json"
         return f"[{', '.join(map(_short, value))}]"
     return f"{value:.6g}" if math.isfinite(value) else str(value)
-
-
-def _command(name: str) -> str:
-    """Return how a command of this Python is called: by its path, unless it is on PATH."""
-    beside = Path(sys.executable).with_name(name)
-    on_path = str(beside.parent) in os.environ.get("PATH", "").split(os.pathsep)
-    if on_path or not beside.exists():
-        return name
-    return os.path.relpath(beside)

@@ -21,6 +21,7 @@ from ..runs.folder import Run, goes_on
 from ..runs.logged_before import LoggedBefore, read_losses, read_table
 from ..runs.logger import RunLogger
 from ..runs.reading import read_checkpoint
+from ..runs.terminal import called
 from ..sweeps import SweepResults
 
 
@@ -110,7 +111,7 @@ def where(run: Run) -> list[str]:
     if not run.config.is_file():  # it was removed
         return []
     place = os.path.relpath(run.folder)
-    how = f"it goes on with: descentlab fit --resume {shlex.quote(place)}"
+    how = f"it goes on with: {called()} fit --resume {shlex.quote(place)}"
     return [place, how] if run.last.is_file() else [place]
 
 

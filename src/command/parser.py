@@ -51,6 +51,7 @@ class Parser(LightningArgumentParser):
     def __init__(self, *args: Any, command: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.command = command
+        self._folder = Path.cwd()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message as a UsageError; a nested parser leaves it to the one around it.
@@ -62,7 +63,8 @@ class Parser(LightningArgumentParser):
             super().error(message, ex)
         usage = cause(ex)
         parser = getattr(ex, "subcommand_parser", None) or self
-        raise UsageError(str(usage) if usage else sentence(message, parser._option_string_actions))
+        flags = parser._option_string_actions
+        raise UsageError(str(usage) if usage else sentence(message, flags, self._folder))
 
     def dump(self, cfg: Namespace, *args: Any, **kwargs: Any) -> str:
         """Return a configuration as text, values of enumerations by their own.

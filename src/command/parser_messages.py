@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -39,6 +40,10 @@ MEANT = {
     "--gpus": "--trainer.accelerator gpu --trainer.devices N",
 }
 
+#: the working folder
+HERE = Path()
+#: how many names of a module a message has at most
+MOST_NAMED = 8
 #: how types are called in a message
 TYPES = {
     "int": "a whole number",
@@ -57,12 +62,14 @@ def cause(error: BaseException | None) -> UsageError | None:
     return error
 
 
-def sentence(message: str, flags: Iterable[str] = ()) -> str:
+def sentence(message: str, flags: Iterable[str] = (), folder: Path = HERE) -> str:
     """Say in one sentence what a message of the parser says in many lines.
 
     Args:
         message: the parser's message; one of an unknown form is returned on one line.
         flags: all flags of the command, among which the nearest to a wrong one is looked for.
+        folder: where the command was called, which is another than the working folder while a
+            config is read.
 
     Returns:
         The key, what is wrong with it, and what to give instead.
@@ -84,7 +91,7 @@ def sentence(message: str, flags: Iterable[str] = ()) -> str:
     if found := re.match(r"Subcommand '\w+' does not accept option '(.*)'", message):
         return f"{found[1]}: there is no such key{_nearest('--' + found[1], flags)}"
     keys = re.findall(r'Parser key "(.*?)"', message)
-    return _about_key(keys, message) if keys else " ".join(message.split())
+    return _about_key(keys, message, folder) if keys else " ".join(message.split())
 
 
 def _unknown_flag(words: str, flags: Iterable[str]) -> str:
@@ -115,7 +122,7 @@ def _nearest(wrong: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-def _about_key(keys: list[str], message: str) -> str:
+def _about_key(keys: list[str], message: str, folder: Path) -> str:
     """Say what is wrong with the value of a key, given the keys from the outermost inwards."""
     flag = "--" + ".".join(keys)
     inner = message[message.rindex(f'Parser key "{keys[-1]}"') :]
@@ -138,13 +145,9 @@ def _about_key(keys: list[str], message: str) -> str:
         needs = found[1].partition(". Got value")[0].strip()
         first = needs.split(",")[0].strip()
         return f"{flag} {kind[1] if kind else value} needs {needs}: add {flag}.{first} VALUE"
+    if "." in value and (reason := _not_imported(value, inner, folder, name)):
+        return f"{flag} {value}: {reason}"
     if name in HOMES:
-        top = value.partition(".")[0]
-        if "." in value and (Path(f"{top}.py").is_file() or Path(top).is_dir()):
-            return (
-                f"{flag} {value}: {top} lies in the working folder, where this command does not "
-                "look: call `python -m descentlab`, or install it"
-            )
         other = re.search(r"Expected '\S+' to be a |not correspond to a subclass", inner)
         wrong = f"it is no {name}" if other else f"there is no such {name}"
         return f"{flag} {value}: {wrong}; give {class_choices(name)}, or an import path"
@@ -154,6 +157,39 @@ def _about_key(keys: list[str], message: str) -> str:
         allowed = " or ".join(map(_type_in_words, expected)).split(" or ")
         return f"{flag} {value}: give {' or '.join(dict.fromkeys(allowed))}"
     return f"{flag}: {' '.join(inner.split(':', 1)[1].split())}"
+
+
+def _not_imported(path: str, inner: str, folder: Path, key: str) -> str | None:
+    """Say why the import path at a key leads nowhere; None where that is not what is wrong."""
+    home = path.rpartition(".")[0]
+    found = re.search(r"module '(\S+)' has no attribute '(\w+)'", inner)
+    if found and f"{path}.".startswith(f"{found[1]}.{found[2]}."):
+        return _missing_in(found[1], found[2])
+    if found := re.search(r"[Nn]o module named '([\w.]+)'", inner):
+        if not f"{home}.".startswith(f"{found[1]}."):
+            return f"{home} cannot be imported: there is no {found[1]}: install it"
+        top = path.partition(".")[0]
+        if (folder / f"{top}.py").is_file() or (folder / top).is_dir():
+            where = f"{top} lies in the working folder, where this command does not look: call"
+            return f"{where} `python -m descentlab`, or install it"
+        return (
+            f"there is no module {found[1]}: call `python -m descentlab` in the folder where it "
+            f"lies, or install it{', or give ' + class_choices(key) if key in HOMES else ''}"
+        )
+    if found := re.search(r"^[ -]*(.* \(\w+\.py, line \d+\))$", inner, re.M):
+        return f"{home} cannot be imported: {found[1]}"
+    return None
+
+
+def _missing_in(home: str, wrong: str) -> str | None:
+    """Say what is near in a module, or else what it has; None where `class_choices` says so."""
+    inside = getattr(sys.modules.get(home), "__dict__", {})
+    names = [name for name in inside if not name.startswith("_")]
+    own = [name for name in names if getattr(inside[name], "__module__", "") == home]
+    near = _nearest(wrong, names)
+    if not near and (not own or any(home in homes for homes, _ in HOMES.values())):
+        return None
+    return f"{home} has no {wrong}{near or '; it has ' + ', '.join(own[:MOST_NAMED])}"
 
 
 def _given(inner: str) -> str:

@@ -1,8 +1,11 @@
 """What a command prints: plain text; on a terminal the best and what went wrong are marked."""
 
+import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 #: what is marked in a text, by groups whose names are styles
 MARKS = (
@@ -33,6 +36,19 @@ def show(text: str) -> None:
     for mark in MARKS:
         shown.highlight_regex(re.compile(mark, re.MULTILINE))
     Console(theme=Theme(STYLES)).print(shown, soft_wrap=True)
+
+
+def called() -> str:
+    """Return how this command was called, so that another is, and finds the same code.
+
+    That is `python -m descentlab`, or the script of this Python: by its path, unless it is on PATH.
+    """
+    package = Path(__file__).parents[1]
+    if os.path.realpath(sys.argv[0]) == os.path.realpath(package / "__main__.py"):
+        return f"{shlex.quote(sys.orig_argv[0])} -m {__name__.partition('.')[0]}"
+    beside = Path(sys.executable).with_name("descentlab")
+    on_path = str(beside.parent) in os.environ.get("PATH", "").split(os.pathsep)
+    return beside.name if on_path or not beside.exists() else os.path.relpath(beside)
 
 
 def told_apart(values: Sequence[float]) -> list[str]:

@@ -21,7 +21,7 @@ from ..errors import RunError
 from ..runs.files import replacing, write_json
 from ..runs.folder import Run, device_name, keep_picture, run_to_write, tensorboard, warn_unwritten
 from ..runs.record import WORSE
-from ..runs.terminal import show
+from ..runs.terminal import called, show
 from .evaluation import table, write_rows
 from .figures import member_curves_figure
 from .heat_map import best_loss_figure
@@ -71,7 +71,7 @@ class SweepResults(Instrument):
                 "updates; give smaller learning rates"
             )
         if run is not None and not self.silent:
-            print(f"to test them: descentlab test --run {run.folder}")
+            print(f"to test them: {called()} test --run {run.folder}")
 
     def _print(self, sweep: Sweep, rows: Sequence[Mapping[str, Any]], run: Run) -> None:
         columns = [*sweep.members.names, "seed", "status", "best_epoch", "best_loss"]

@@ -1,5 +1,7 @@
 """Unknown names, flags, keys, types and configs: one message with the nearest that there is."""
 
+import re
+
 import pytest
 import torch
 from command_line import YOUR_DATA
@@ -14,7 +16,9 @@ TOY = ("fit", "--config", "toy/square.yaml", "--trainer.max_epochs", "1")
 @pytest.mark.parametrize("name", ["Nope", "descentlab.objectives.Nope", "nowhere.Nope"])
 def test_an_unknown_objective_is_answered_with_all_known_ones(refused, name):
     message = refused(*TOY, "--model.objective", name)
-    assert message.startswith(f"--model.objective {name}: there is no such objective; give one of")
+    wrong = rf"--model.objective {name}: there is no (such objective;|module nowhere:) "
+    assert re.match(wrong, message)
+    assert "give one of " in message
     base = descentlab.objectives.Objective
     for known in descentlab.objectives.__all__:
         kind = getattr(descentlab.objectives, known)
@@ -25,7 +29,9 @@ def test_an_unknown_objective_is_answered_with_all_known_ones(refused, name):
 @pytest.mark.parametrize("name", ["Nope", "torch.optim.Nope", "nowhere.Nope"])
 def test_an_unknown_optimizer_is_answered_with_all_known_ones(refused, name):
     message = refused(*TOY, "--model.optimizer", name)
-    assert message.startswith(f"--model.optimizer {name}: there is no such optimizer; give one of")
+    wrong = rf"--model.optimizer {name}: there is no (such optimizer;|module nowhere:) "
+    assert re.match(wrong, message)
+    assert "give one of " in message
     listed = message.partition("descentlab.optimizers (")[2].partition(")")[0].split(", ")
     assert listed == ["Adam", "GradientDescent", "Momentum"]
     for known in ("SGD", "Adam", "AdamW", "RMSprop", "LBFGS"):
