@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from .. import optimizers
-from ..command.parser_messages import MEANT
+from ..command.parser_messages import MEANT, nearest
 from ..comparison.differences import flat
 from ..errors import UsageError
 from .quiet import QuietCLI, obey
@@ -65,8 +64,8 @@ def _refuse(key: str, flags: Sequence[str], configs: Sequence[str]) -> None:
             f'has, as optimizer="{rules[0]}"'
         )
     names = sorted({flag.rpartition(".")[2] for flag in flags})
-    near = get_close_matches(key, names, 1, 0.6)
-    advice = f"did you mean {near[0]}?" if near else "give a whole one, **{'model.x.y': VALUE}"
+    near = nearest(key, names)
+    advice = f"did you mean {near}?" if near else "give a whole one, **{'model.x.y': VALUE}"
     raise UsageError(f"{key}: no flag of {' and '.join(configs) or 'fit'} ends so; {advice}")
 
 

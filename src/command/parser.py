@@ -49,7 +49,7 @@ class Parser(LightningArgumentParser):
     """
 
     def __init__(self, *args: Any, command: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
         self.command = command
         self._folder = Path.cwd()
 

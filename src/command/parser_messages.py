@@ -117,9 +117,21 @@ def _missing(keys: str) -> str:
     )
 
 
+def nearest(wrong: str, known: Iterable[str]) -> str | None:
+    """Return the known name that one stands for: one that begins so, or else one like it, or None.
+
+    Example:
+        >>> nearest("batch", ["path", "batch_size"])
+        'batch_size'
+    """
+    names = list(known)
+    longer = sorted((name for name in names if name.startswith(wrong)), key=len)
+    return next(iter(longer or get_close_matches(wrong, names, 1, 0.6)), None)
+
+
 def _nearest(wrong: str, known: Iterable[str]) -> str:
-    found = get_close_matches(wrong, list(known), 1, 0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    found = nearest(wrong, known)
+    return f"; did you mean {found}?" if found else ""
 
 
 def _about_key(keys: list[str], message: str, folder: Path) -> str:

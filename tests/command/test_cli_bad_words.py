@@ -208,3 +208,19 @@ def test_a_right_config_is_not_refused(command, tmp_path):
 )
 def test_what_would_not_do_what_was_meant_is_refused_before_a_folder_is_made(refused, words, says):
     assert says in refused("fit", "--config", "linear_regression/split.yaml", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("--trainer.max_epoch", "3"), "--trainer.max_epochs"),
+        (("--seed", "3"), "--seed_everything"),
+        (("--seed_every", "3"), "--seed_everything"),
+        (("--fig", "none"), "--figures"),
+        (("--data.batch", "3"), "batch_size"),
+    ],
+)
+def test_a_flag_is_given_in_full(refused, words, meant):
+    message = refused(*SPLIT, *words)
+    assert message.startswith(words[0])
+    assert re.search(rf"(did you mean {meant}\?|give {meant}$)", message)
