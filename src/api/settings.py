@@ -29,7 +29,8 @@ def words_of(configs: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
         UsageError: a keyword stands for no flag, or for several; a value cannot be a flag's.
     """
     words = ["fit", *(word for config in configs for word in ("--config", config))]
-    known = {key: value for key, value in settings.items() if "." in key or key == "resume"}
+    whole = ("resume", "model", "data")  # without a config nothing is parsed before these are given
+    known = {key: value for key, value in settings.items() if "." in key or key in whole}
     left = {key: value for key, value in settings.items() if key not in known}
     while left:
         flags = _flags([*words, *_words(known)])
@@ -138,5 +139,7 @@ def _flags(words: Sequence[str]) -> list[str]:
     try:
         obey(words, _Parsing)
     except _ParsedError as parsed:
-        return list(dict.fromkeys(name for name, _ in flat(parsed.args[0])))
+        leaves = dict.fromkeys(name for name, _ in flat(parsed.args[0]))
+        above = (name.rpartition(".")[0] for name in leaves)  # mappings, such as a sweep's grid
+        return list(leaves | dict.fromkeys(name for name in above if "." in name))
     raise AssertionError("a command is parsed before anything is seeded")

@@ -1,5 +1,6 @@
 """Keywords in the place of flags."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 import descentlab
 from descentlab.__main__ import main
 from descentlab.api.settings import words_of
+from descentlab.modules import LinearRegression
 from descentlab.optimizers import Momentum
 
 
@@ -50,6 +52,22 @@ def test_a_keyword_is_the_last_part_of_the_flag_of_fewest_parts():
     assert flags(seed_everything=3) == ["--seed_everything", "3"]
     assert flags("linear_regression/momentum_sweep", lr=0.5) == ["--model.optimizer.lr", "0.5"]
     assert flags("linear_regression/split", batch_size=7) == ["--data.batch_size", "7"]
+
+
+def test_a_mapping_is_a_flag_too():
+    grid = {"lr": [0.001, 0.01], "momentum": [0.5, 0.9]}
+    found = flags("linear_regression/lr_momentum_sweep", grid=grid)
+    assert found == ["--model.grid", json.dumps(grid)]
+
+
+@pytest.mark.parametrize("model", ["LinearRegression", LinearRegression])
+def test_model_and_data_need_no_config(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = {"source": "line", "model.features": 1, "max_epochs": 1, "figures": "none"}
+    run = descentlab.fit(model=model, data="RegressionData", **more)
+    assert run.config["data"]["class_path"] == "descentlab.datamodules.RegressionData"
+    assert run.config["data"]["init_args"]["source"] == "line"
+    assert run.place == Path("logs/LinearRegression/version_0")
 
 
 @pytest.mark.parametrize("order", [1, -1])
