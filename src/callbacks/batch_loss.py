@@ -293,9 +293,11 @@ def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     here, rest = "here", ""
     if trainer.num_training_batches > 1:
         here, rest = "on the last batch seen", "; other batches may need a smaller one"
+    low = rate < bound
     return (
-        f"; the learning rate is {rate:g}, and {name} is stable below {bound:.6g} {here} (by the "
-        f"largest curvature, {curvature:.6g}){rest}"
+        f"; the learning rate is {rate:g}, {'which is low enough, as' if low else 'and'} {name} is "
+        f"stable below {bound:.6g} {here} (by the largest curvature, {curvature:.6g})"
+        f"{': look at the data and the start for values that are too large' * low}{rest}"
     )
 
 

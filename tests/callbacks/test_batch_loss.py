@@ -141,3 +141,21 @@ def test_the_message_says_which_rates_are_stable(tmp_path, rows, rest):
     assert told[1] == f"{bound:.6g}"
     assert told[2].startswith(rest)
     assert ("other batches may need a smaller one" in told[2]) == (rows > 8)
+    rate = float(re.search(r"the learning rate is ([\d.e+-]+),", str(stopped.value))[1])
+    assert ("which is low enough" in str(stopped.value)) == (rate < bound)
+
+
+@pytest.mark.parametrize(("rate", "low"), [(0.5, True), (2.0, False)])
+def test_a_rate_that_is_low_enough_is_not_blamed(tmp_path, rate, low):
+    class Flat(Foreign):
+        def largest_curvature(self, batch):
+            return 2.0
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=rate)
+
+    with pytest.raises(RunError) as stopped:
+        fit(tmp_path, BatchLoss(), module=Flat(nan_at=3), train=loader(rows=8), epochs=5)
+    said = str(stopped.value)
+    assert ("which is low enough, as SGD is stable below 1 here" in said) is low
+    assert said.endswith(": look at the data and the start for values that are too large") is low
