@@ -54,9 +54,8 @@ def split_rows(
     if not 0 <= random_state < 2**32:
         raise UsageError(f"random_state = {random_state} is no seed: give 0 to {2**32 - 1}")
     if rows < LEAST_ROWS:
-        raise UsageError(
-            f"{rows} rows are too few to split: give at least {LEAST_ROWS}, or split null"
-        )
+        given = "1 row is" if rows == 1 else f"{rows} rows are"
+        raise UsageError(f"{given} too few to split: give at least {LEAST_ROWS}, or split null")
     _, second, third = split
     held = _count(rows, second + third)
     tested = _count(held, third / (second + third))

@@ -165,6 +165,8 @@ def test_tensors_are_data_too(shape):
 def test_fewer_than_ten_rows_with_a_split():
     with pytest.raises(UsageError, match="9 rows are too few to split"):
         ready("line", line=Line(size=9))
+    with pytest.raises(UsageError, match=r"^1 row is too few to split"):
+        split_rows(1, (0.8, 0.1, 0.1), random_state=1)
     assert len(ready("line", line=Line(size=9), split=None).indices["train"]) == 9
 
 
