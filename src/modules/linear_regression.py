@@ -104,7 +104,7 @@ class LinearRegression(DescentModule):
         if self.slope is not None and self.slope.shape != saved.shape:
             raise UsageError(
                 f"the checkpoint has {len(saved)} features, and the configured model or its data "
-                f"have {len(self.slope)}: give a checkpoint of the same, or begin a new run"
+                f"have {len(self.slope)}: give data with the columns of the run, or begin a new run"
             )
         self._make_slope(len(saved))
         super().on_load_checkpoint(checkpoint)

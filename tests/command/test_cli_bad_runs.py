@@ -102,6 +102,7 @@ def test_a_checkpoint_of_other_columns_is_refused(refused, finished):
     torch.save(torch.ones(60, 2), finished / "X2.pt")
     message = refused(*AGAIN, LAST, "--data.x_path", "X2.pt")
     assert "the checkpoint has 1 features, and the configured model or its data have 2" in message
+    assert "have 2: give data with the columns of the run, or begin a new run" in message
 
 
 @pytest.mark.parametrize("kind", ["test", "validate", "predict"])
