@@ -16,7 +16,8 @@ from torch.nn import Module
 from torchmetrics import Metric
 
 from ..errors import RunError, UsageError
-from ..internals.lightning import LossReached, drawing, look_on, same_draws
+from ..internals.lightning import LossReached, look_on, same_draws
+from ..internals.random_state import drawing
 from ..runs.files import write_json, write_whole
 from ..runs.folder import run_to_write
 from ..verify.gradients import Audit, WrongEntry, audit

@@ -28,9 +28,7 @@ For what no public interface gives:
 - `_accelerator_connector.use_distributed_sampler` (`divides_loaders`): whether rows of a DataLoader
   are divided among processes;
 - `_trainer` (`is_attached`): whether a module has a trainer, without the error of asking for it;
-- `_trainer`, set (`look_on`): a copy of a module that reads its trainer and changes nothing there;
-- `_collect_rng_states` and `_set_rng_states` (`drawing`): whether anything was drawn from the
-  generators that `isolate_rng` puts back.
+- `_trainer`, set (`look_on`): a copy of a module that reads its trainer and changes nothing there.
 """
 
 import inspect
@@ -42,7 +40,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import torch
-from lightning.fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.profilers import PassThroughProfiler
@@ -368,26 +365,3 @@ def same_draws() -> Iterator[None]:
             failed = error
     if failed is not None:
         raise failed
-
-
-def drawing(call: Callable[[], Any]) -> tuple[Any, bool]:
-    """Call something, and leave the global random generators as they were before.
-
-    Returns:
-        What it gave, and whether it drew from one of them.
-    """
-    before = _collect_rng_states()
-    try:
-        given = call()
-    finally:
-        drew = _plain(_collect_rng_states()) != _plain(before)
-        if drew:
-            _set_rng_states(before)
-    return given, drew
-
-
-def _plain(states: dict[str, Any]) -> list[Any]:
-    """Return the state of the random generators, to be compared with a later one."""
-    kind, keys, *rest = states["numpy"]
-    torchs = [states["torch"], *states["torch.cuda"]]
-    return [states["python"], kind, keys.tobytes(), rest, *(s.numpy().tobytes() for s in torchs)]

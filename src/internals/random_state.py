@@ -1,11 +1,12 @@
-"""The state of the global random generators, as plain values for a checkpoint.
+"""The state of the global random generators: kept in a checkpoint, and looked at.
 
 Private interfaces of Lightning: `_collect_rng_states` and `_set_rng_states`, by which `isolate_rng`
 keeps and puts back the states of Python, NumPy, torch and CUDA; without them a run that goes on
-draws other batches of a shuffled DataLoader, and another dropout, than one that was never stopped.
+draws other batches of a shuffled DataLoader, and another dropout, than one that was never stopped
+(`random_state`, `put_back`), and whether a loss draws at all is not known (`drawing`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,3 +55,26 @@ def put_back(state: Mapping[str, Any]) -> None:
             **gpus,
         }
     )
+
+
+def drawing(call: Callable[[], Any]) -> tuple[Any, bool]:
+    """Call something, and leave the global random generators as they were before.
+
+    Returns:
+        What it gave, and whether it drew from one of them.
+    """
+    before = _collect_rng_states()
+    try:
+        given = call()
+    finally:
+        drew = _plain(_collect_rng_states()) != _plain(before)
+        if drew:
+            _set_rng_states(before)
+    return given, drew
+
+
+def _plain(states: dict[str, Any]) -> list[Any]:
+    """Return the state of the random generators, to be compared with a later one."""
+    kind, keys, *rest = states["numpy"]
+    torchs = [states["torch"], *states["torch.cuda"]]
+    return [states["python"], kind, keys.tobytes(), rest, *(s.numpy().tobytes() for s in torchs)]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from descentlab.internals.lightning import drawing, same_draws
+from descentlab.internals.lightning import same_draws
+from descentlab.internals.random_state import drawing
 from descentlab.sweeps import seeded
 
 
