@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import resvg_py
 from torch import Tensor
 
 from ..errors import RunError, UsageError
+from ..internals.torchviz import make_dot
 
 _HEADER = (
     "digraph {\n"
@@ -170,19 +170,14 @@ def _draw(
 ) -> list[_Statement]:
     """Return torchviz's statements; its nodes are called by Python's `id`."""
     depth = _depth_at_most(output)
-    with warnings.catch_warnings():
-        # torchviz compares versions by distutils, which warns
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from torchviz import make_dot  # a quarter of a second, for a graph alone
-
-        try:
-            with _recursion(depth):
-                graph = make_dot(output, dict(named), show_attrs=attributes, show_saved=saved)
-        except RuntimeError as error:
-            raise RunError(
-                "The graph's saved tensors cannot be read: draw it before backward() frees them "
-                f"and before any in-place change (torch says: {_first_line(error)})"
-            ) from error
+    try:
+        with _recursion(depth):
+            graph = make_dot(output, dict(named), show_attrs=attributes, show_saved=saved)
+    except RuntimeError as error:
+        raise RunError(
+            "The graph's saved tensors cannot be read: draw it before backward() frees them "
+            f"and before any in-place change (torch says: {_first_line(error)})"
+        ) from error
     return _statements("".join(graph.body))
 
 
