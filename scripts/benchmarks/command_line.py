@@ -15,6 +15,7 @@ from .measure import Row
 from .overhead import overhead
 from .record import into_page, measured, read, slower, table, write
 from .rows import rows
+from .scale import scale
 from .startup import startup
 from .sweep import sweep
 from .unroll import unroll
@@ -24,6 +25,7 @@ CASES: dict[str, Callable[[bool], list[Row]]] = {
     "sweep": sweep,
     "unroll": unroll,
     "rows": rows,
+    "scale": scale,
     "startup": startup,
     "growth": growth,
     "instruments": instruments,

@@ -4,7 +4,7 @@ import importlib.util
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -94,7 +94,7 @@ def unroll(quick: bool) -> list[Row]:
     return rows
 
 
-def slope(horizons: tuple[int, ...], values: list[float]) -> float:
+def slope(horizons: Sequence[int], values: Sequence[float]) -> float:
     """Return the least-squares slope of the logarithms."""
     x, y = torch.tensor(horizons).double().log(), torch.tensor(values).double().log()
     x = x - x.mean()

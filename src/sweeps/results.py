@@ -30,6 +30,8 @@ from .sweep import Sweep
 
 #: what HParams has of a member
 METRICS = {"best_loss": "loss/best", "last_train": "loss/train", "last_val": "loss/val"}
+#: members that HParams has at most: a file for each takes a millisecond, and TensorBoard far more
+MOST_HPARAMS = 1000
 
 
 class SweepResults(Instrument):
@@ -38,7 +40,8 @@ class SweepResults(Instrument):
     Written at the end, and by an exception or a signal too: `sweep.csv` has a row for each member
     (see `descentlab.sweeps.rows_of`), `figures/sweep_curves_NAME` the learning curves coloured by
     each swept value, `figures/sweep_best` the best loss over two swept values, and
-    `members/NUMBER.hparams` each member's row of HParams, for `descentlab tensorboard RUN`.
+    `members/NUMBER.hparams` each member's row of HParams, for `descentlab tensorboard RUN`; of more
+    than 1,000 members there are none.
 
     Args:
         draws: whether there are figures.
@@ -80,6 +83,8 @@ class SweepResults(Instrument):
         seconds = time.monotonic() - self._start
         ended = f"{diverged} diverged" + (f", {worse} ended {WORSE}" if worse else "")
         show(f"\n{len(rows)} members in {seconds:.1f} s, {ended}: {run.folder}")
+        if len(rows) > MOST_HPARAMS:
+            show(f"TensorBoard's HParams have none of more than {MOST_HPARAMS}; sweep.csv has all")
 
     def on_exception(
         self,
@@ -109,7 +114,7 @@ class SweepResults(Instrument):
         except Exception as error:  # a picture is never worth a run
             warn_unwritten("The figures of the sweep were not drawn", error)
         write_report(run)
-        if tensorboard(trainer) is not None:
+        if tensorboard(trainer) is not None and len(rows) <= MOST_HPARAMS:
             for row in rows:
                 _hparams(run, sweep.members.names, row)
         return rows

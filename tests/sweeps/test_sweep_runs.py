@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from descentlab.__main__ import main
+from descentlab.sweeps import results
 from tolerances import FLOAT32
 
 SWEEP = ("fit", "--config", "linear_regression/lr_momentum_sweep.yaml", "--trainer.max_epochs", "3")
@@ -81,6 +82,15 @@ def test_each_member_is_a_row_of_hparams(run, tmp_path):
         (best,) = events.Scalars("loss/best")
         assert best.value == pytest.approx(float(row["best_loss"]), rel=FLOAT32)
         assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_more_members_than_hparams_shows_have_none_there(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "MOST_HPARAMS", 1)
+    assert "HParams have none of more than 1; sweep.csv has all" in run(
+        *SWEEP, "--model.grid", "{lr: [0.01, 0.1]}"
+    )
+    assert len(table(f"{RUN}/sweep.csv")) == 2
+    assert not (tmp_path / RUN / "members").exists()
 
 
 def test_a_member_that_ends_above_its_start_is_worse_and_no_metric_of_it_is_huge(run, tmp_path):
