@@ -74,7 +74,7 @@ def _reproduce(entries: Sequence[Entry], folder: Path, command: str) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="descentlab-") as scratch,
         ended_by_signals(so_far),
-        tqdm(total=len(entries), unit="entry", dynamic_ncols=True, file=sys.stderr) as bar,
+        tqdm(total=len(entries), unit="entry", dynamic_ncols=True, disable=None) as bar,
     ):
         runs = Runs(Path(scratch))
         for entry in entries:
