@@ -7,7 +7,7 @@ parser's own.
 import argparse
 import pydoc
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -122,6 +122,16 @@ def first_page(parser: LightningArgumentParser, given: Namespace | Mapping[str, 
         for name in filter(flags.__contains__, names):
             _show(group, name, flags[name], given)
     return page.format_help()
+
+
+def foremost_first(flags: Iterable[str]) -> list[str]:
+    """Return flags, those of the first page before all others.
+
+    Args:
+        flags: of a command.
+    """
+    shown = {name for page in (_FIT, _EVALUATION) for names in page.values() for name in names}
+    return sorted(flags, key=lambda flag: flag not in shown)
 
 
 def flags_of(

@@ -30,6 +30,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from ..errors import UsageError
 from ..runs.files import write_whole
+from .first_page import foremost_first
 from .parser_messages import cause, sentence
 
 # what a config names is looked at, and refused where it is a door to the machine (os, subprocess,
@@ -63,7 +64,7 @@ class Parser(LightningArgumentParser):
             super().error(message, ex)
         usage = cause(ex)
         parser = getattr(ex, "subcommand_parser", None) or self
-        flags = parser._option_string_actions
+        flags = foremost_first(parser._option_string_actions)
         raise UsageError(str(usage) if usage else sentence(message, flags, self._folder))
 
     def dump(self, cfg: Namespace, *args: Any, **kwargs: Any) -> str:

@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
 from lightning.pytorch import LightningModule
@@ -120,13 +120,21 @@ def _missing(keys: str) -> str:
 def nearest(wrong: str, known: Iterable[str]) -> str | None:
     """Return the known name that one stands for: one that begins so, or else one like it, or None.
 
+    Of names that are as like it the first is taken.
+
     Example:
         >>> nearest("batch", ["path", "batch_size"])
         'batch_size'
     """
     names = list(known)
     longer = sorted((name for name in names if name.startswith(wrong)), key=len)
-    return next(iter(longer or get_close_matches(wrong, names, 1, 0.6)), None)
+    alike = set() if longer else set(get_close_matches(wrong, names, len(names) + 1))
+    closest = max(
+        (name for name in names if name in alike),
+        key=lambda name: SequenceMatcher(None, name, wrong).ratio(),
+        default=None,
+    )
+    return longer[0] if longer else closest
 
 
 def _nearest(wrong: str, known: Iterable[str]) -> str:

@@ -89,6 +89,7 @@ def test_short_names_are_found(command, words, says):
         (("--graph_export.savd", "1"), "GraphExport has no option savd; did you mean saved?"),
         (("--modle", "x"), "--modle x: there is no such flag; did you mean --model?"),
         (("--trainer.max_epoks=3",), "did you mean --trainer.max_epochs?"),
+        (("--trainer.epochs", "3"), "did you mean --trainer.max_epochs?"),
         (("--line.size", "3"), "--line.size 3: there is no such flag"),
         (("extra",), "extra: a value stands behind its flag: a run is given as --resume extra"),
         (("--trainer.max_epochs", "ten"), "--trainer.max_epochs ten: give a whole number or null"),
