@@ -145,9 +145,11 @@ def records_of(names: Sequence[str], out: Path | None) -> list[Record]:
         if not is_run(folder):
             raise UsageError(f"{name} is no run: give one that `descentlab runs` lists")
     places = [folder.resolve() for folder in folders]
-    for name, place in zip(names, places, strict=True):
-        if places.count(place) > 1:
-            raise UsageError(f"{name} is given twice: a run equals itself")
+    for number, (name, place) in enumerate(zip(names, places, strict=True)):
+        if place in places[number + 1 :]:
+            other = names[places.index(place, number + 1)]
+            twice = "is given twice" if other == name else f"is {other}, which is given too"
+            raise UsageError(f"{name} {twice}: give another run")
     records = [Record(folder) for folder in folders]
     for name, record in zip(names, records, strict=True):
         if record.is_sweep:

@@ -134,7 +134,12 @@ def files(folder):
     [
         (["line/0"], "compare line/0: give two runs or more"),
         (["line/0", "nowhere"], "nowhere is no run: give one that `descentlab runs` lists"),
-        (["line/0", "logs/line/version_0"], "line/0 is given twice: a run equals itself"),
+        (
+            ["line/0", "logs/line/version_0"],
+            "line/0 is logs/line/version_0, which is given too: give another run",
+        ),
+        (["last", "line/4"], "last is line/4, which is given too: give another run"),
+        (["line/0", "line/0"], "line/0 is given twice: give another run"),
         (["line/0", "line/1"], "line/1 is a sweep, whose figures compare its members: give runs"),
         (
             ["line/0", "line/2"],
