@@ -98,9 +98,10 @@ def _text(flag: str, value: Any) -> str:
     try:
         return json.dumps(value, default=_plain)
     except TypeError:
+        given = repr(value) if "object at 0x" not in repr(value) else f"a {type(value).__name__}"
         raise UsageError(
-            f"{flag} = {value!r} cannot be written into a config: give a number, a text, a list of "
-            "these, a class or None"
+            f"{flag} = {given} cannot be written into a config: give a number, a text, a list of "
+            "these, None, or a class, with its options as keywords of their own"
         ) from None
 
 

@@ -40,6 +40,12 @@ MEANT = {
     "--gpus": "--trainer.accelerator gpu --trainer.devices N",
 }
 
+#: options that are tensors, which a class takes from Python alone
+TENSORS = ("--data.x", "--data.y")
+NO_TENSOR = (
+    "a tensor cannot be written into a config: save inputs and targets by torch.save or "
+    "numpy.save, and give the files as x_path and y_path"
+)
 #: the working folder
 HERE = Path()
 #: how many names of a module a message has at most
@@ -175,6 +181,8 @@ def _about_key(keys: list[str], message: str, folder: Path) -> str:
     expected = re.findall(r"Expected (?:an? )?(.+?)\.? *$", before, re.M)
     if expected:
         allowed = " or ".join(map(_type_in_words, expected)).split(" or ")
+        if flag in TENSORS and allowed == ["null"]:
+            return f"{flag}: {NO_TENSOR}"
         return f"{flag} {value}: give {' or '.join(dict.fromkeys(allowed))}"
     return f"{flag}: {' '.join(inner.split(':', 1)[1].split())}"
 

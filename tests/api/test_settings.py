@@ -11,6 +11,7 @@ import torch
 import descentlab
 from descentlab.__main__ import main
 from descentlab.api.settings import words_of
+from descentlab.datamodules import RegressionData
 from descentlab.modules import LinearRegression
 from descentlab.optimizers import Momentum
 
@@ -105,6 +106,26 @@ def test_what_stands_for_no_flag_is_named(settings, sentence, tmp_path, monkeypa
         descentlab.fit("toy/wavy", **settings)
     assert str(error.value).startswith(sentence)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [torch.Tensor, np.ndarray])
+def test_tensors_are_given_as_files(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = torch.ones(50, 2), torch.ones(50)
+    given = {"x": x, "y": y} if kind is torch.Tensor else {"x": x.numpy(), "y": y.numpy()}
+    with pytest.raises(descentlab.UsageError) as error:
+        descentlab.fit("linear_regression/your_data", **given)
+    assert str(error.value) == (
+        "--data.x: a tensor cannot be written into a config: save inputs and targets by torch.save "
+        "or numpy.save, and give the files as x_path and y_path"
+    )
+
+
+def test_an_object_is_given_as_its_class_with_options():
+    with pytest.raises(descentlab.UsageError) as error:
+        descentlab.fit("linear_regression/split", data=RegressionData())
+    assert str(error.value).startswith("data = a RegressionData cannot be written into a config: ")
+    assert str(error.value).endswith("a class, with its options as keywords of their own")
 
 
 @pytest.mark.parametrize(
