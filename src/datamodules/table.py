@@ -20,6 +20,8 @@ from .csv_layout import SEPARATORS, CsvFlags, Layout, is_number, lay_out, split_
 SAMPLE = 1000
 #: up to which each whole number is one of float64
 _EXACT = 2**53
+#: how a value that is missing is written, in small letters
+_MISSING = ("", "na", "n/a", "nan", "null", "none")
 _UNCLOSED = "close its quotes, or leave such a value out"
 
 
@@ -133,7 +135,8 @@ class Table:
                 f"{self.path}: column {self.names[place]} holds {kind}, not numbers: leave it out "
                 "with --data.features"
             )
-        found = _first_fault(self.path, self.layout, place + self.layout.labelled)
+        name = self.names[place] if self.named else f"column {place + 1}"
+        found = _first_fault(self.path, self.layout, place + self.layout.labelled, name)
         return found or f"{self.path}: column {self.names[place]} is not of numbers alone"
 
 
@@ -231,13 +234,14 @@ def _parse(path: Path, layout: Layout, width: int) -> pd.DataFrame:
     )
 
 
-def _first_fault(path: Path, layout: Layout, column: int | None) -> str:
+def _first_fault(path: Path, layout: Layout, column: int | None, name: str = "") -> str:
     """Say which line is the first with another number of values, or no number in a column.
 
     Args:
         path: the file.
         layout: how it is laid out.
         column: the column that is to hold numbers, counted from 0; None for none.
+        name: what the column is called.
 
     Returns:
         A sentence; empty if no such line is found.
@@ -251,7 +255,12 @@ def _first_fault(path: Path, layout: Layout, column: int | None) -> str:
             )
         width = len(row)
         if column is not None and not is_number(row[column], layout.decimal):
-            return f"{path} line {number}, column {column + 1}: {row[column]!r} is not a number"
+            value = row[column].strip()
+            way_out = f"give numbers in {name}, or learn from other columns (--data.features)"
+            if value.lower() in _MISSING:
+                way_out = f"the value of {name} is missing: fill it, or remove the row"
+            wrong = f"{row[column]!r} is not a number: " if value else ""
+            return f"{path} line {number}, column {column + 1}: {wrong}{way_out}"
     return ""
 
 

@@ -161,7 +161,7 @@ TEXTS = {
         ("text.pt", "damaged|truncated"),
         ("text2.npy", "is not a file of numpy.save"),
         ("word.csv", "line 3, column 2: 'four' is not a number"),
-        ("gap.csv", "line 2, column 2: '' is not a number"),
+        ("gap.csv", "line 2, column 2: the value of column 2 is missing: fill it, or"),
         ("ragged.csv", "line 4 has 3 values, the lines before it have 2"),
         ("complex.csv", r"line 2, column 1: '1\+2j' is not a number"),
         ("heading.csv", "holds no numbers"),
