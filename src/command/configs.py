@@ -32,8 +32,13 @@ def find(name: str) -> Path:
         if candidate.is_file():
             _check(candidate)
             return candidate
+    from .parser_messages import nearest  # torch with it, which the list of configs needs not
+
+    names = {each.removesuffix(".yaml"): each for each in shipped()}
+    near = nearest(name.removesuffix(".yaml"), names)
+    meant = f"did you mean {names[near]}? " if near else ""
     raise UsageError(
-        f"there is no config {name}, neither here nor among the shipped ones: "
+        f"there is no config {name}, neither here nor among the shipped ones: {meant}"
         "`descentlab configs` lists those"
     )
 

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from ..datamodules import ResumableData
 from ..errors import UsageError
 from ..objectives import Objective
+from ..runs.evaluation import EVALUATIONS
 from . import commands
 
 #: where the classes for a key are, and what they are all kinds of
@@ -117,8 +118,10 @@ def _unknown_flag(words: str, flags: Iterable[str]) -> str:
 def _missing(keys: str) -> str:
     names = sorted({key.strip().split(".")[1] for key in keys.split(",") if "." in key})
     flags = " and ".join(f"--{name} CLASS" for name in names)
+    evaluates = keys.strip().split(".")[0] in EVALUATIONS
+    run = "--run DIR, a folder that `fit` has made, or " * evaluates
     return (
-        f"{' and '.join(names)} missing: give --config NAME (`descentlab configs` lists the "
+        f"{' and '.join(names)} missing: give {run}--config NAME (`descentlab configs` lists the "
         f"shipped ones), or {flags}"
     )
 
@@ -133,7 +136,7 @@ def nearest(wrong: str, known: Iterable[str]) -> str | None:
         'batch_size'
     """
     names = list(known)
-    longer = sorted((name for name in names if name.startswith(wrong)), key=len)
+    longer = sorted((name for name in names if wrong and name.startswith(wrong)), key=len)
     alike = set() if longer else set(get_close_matches(wrong, names, len(names) + 1))
     closest = max(
         (name for name in names if name in alike),
@@ -174,8 +177,10 @@ def _about_key(keys: list[str], message: str, folder: Path) -> str:
     if "." in value and (reason := _not_imported(value, inner, folder, name)):
         return f"{flag} {value}: {reason}"
     if name in HOMES:
+        homes, base = HOMES[name]
+        inside = [each for home in homes for each in _classes(home, base)]
         other = re.search(r"Expected '\S+' to be a |not correspond to a subclass", inner)
-        wrong = f"it is no {name}" if other else f"there is no such {name}"
+        wrong = f"it is no {name}" if other else f"there is no such {name}{_nearest(value, inside)}"
         return f"{flag} {value}: {wrong}; give {class_choices(name)}, or an import path"
     before = re.split(r"(?:Got|Given) value", inner)[0]
     expected = re.findall(r"Expected (?:an? )?(.+?)\.? *$", before, re.M)
@@ -183,6 +188,8 @@ def _about_key(keys: list[str], message: str, folder: Path) -> str:
         allowed = " or ".join(map(_type_in_words, expected)).split(" or ")
         if flag in TENSORS and allowed == ["null"]:
             return f"{flag}: {NO_TENSOR}"
+        if "list" in before.lower() and re.fullmatch(r"[\d.e+-]+(, ?[\d.e+-]+)+", value):
+            return f"{flag} {value}: give '[{value}]'"
         return f"{flag} {value}: give {' or '.join(dict.fromkeys(allowed))}"
     return f"{flag}: {' '.join(inner.split(':', 1)[1].split())}"
 

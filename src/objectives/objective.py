@@ -72,9 +72,11 @@ class Objective(ABC):
     def __call__(self, theta: Tensor) -> Tensor:
         """Return the value at theta, after a look at its shape."""
         if not _fits(self.shape, tuple(theta.shape)):
+            guess = str(self.start.tolist()).replace(" ", "")
             raise UsageError(
                 f"{self.name} takes a theta of shape ({', '.join(map(str, self.shape))}), "
-                f"not {tuple(theta.shape)}; for many points at once use torch.func.vmap."
+                f"not {tuple(theta.shape)}: give numbers such as {guess} (on the command line "
+                f"--model.start '{guess}'); for many points at once use torch.func.vmap."
             )
         return self.value(theta)
 
