@@ -59,16 +59,23 @@ def _kept_for_good() -> Iterator[None]:
 
 
 def _list_configs(words: list[str]) -> int:
-    """Print the name of each shipped config, and the comment that its file starts with."""
+    """Print the name of each shipped config, and the comment that its file starts with.
+
+    A word leaves those whose names begin with it.
+    """
     from .command.configs import shipped
 
-    if words:
-        if words[0] not in ("-h", "--help"):
-            print(f"descentlab: error: configs takes no arguments: {words[0]}", file=sys.stderr)
-            return 2
-        print("usage: descentlab configs\n\nList the shipped configs, one line each.")
+    if words and words[0] in ("-h", "--help"):
+        about = "List the shipped configs whose names begin so, or all, one line each."
+        print(f"usage: descentlab configs [BEGINNING]\n\n{about}")
         return 0
-    found = shipped()
+    start = words[0] if words else ""
+    found = {name: path for name, path in shipped().items() if name.startswith(start)}
+    if len(words) > 1 or (start and not found):
+        wrong = "one word is taken" if len(words) > 1 else "no config begins so"
+        says = f"configs {' '.join(words)}: {wrong}: give `descentlab configs` alone for all"
+        print(f"descentlab: error: {says}", file=sys.stderr)
+        return 2
     if not found:
         print("there are no shipped configs: give one of yours, --config FILE.yaml")
     width = max(map(len, found), default=0)

@@ -138,6 +138,12 @@ def test_every_config_is_listed_with_what_it_is(capsys):
     assert all(len(about) > 10 for about in listed.values())
 
 
+def test_configs_are_listed_by_the_beginning_of_their_names(capsys):
+    assert main(["configs", "toy"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == sorted(f"toy/{each.name}" for each in (FOLDER / "toy").glob("*.yaml"))
+
+
 @pytest.mark.parametrize(
     ("language", "text"),
     [

@@ -35,7 +35,7 @@ def main(words: Sequence[str]) -> int:
         nargs="?",
         type=Path,
         default=LOGS,
-        help="of runs, at any depth (default: logs)",
+        help="of runs, at any depth, or one below logs (default: logs)",
     )
     try:
         show(listed(parser.parse_args(words).folder))
@@ -45,11 +45,13 @@ def main(words: Sequence[str]) -> int:
 
 
 def listed(folder: Path) -> str:
-    """Return the table of the runs below a folder.
+    """Return the table of the runs below a folder, or below one of that name in `logs`.
 
     Raises:
         UsageError: if there is no such folder.
     """
+    if not folder.exists() and (LOGS / folder).is_dir():
+        folder = LOGS / folder
     if not folder.is_dir() and folder != LOGS:
         wrong = "is no folder" if folder.exists() else "there is no such folder"
         raise UsageError(f"{folder}: {wrong}: give one in which runs are")

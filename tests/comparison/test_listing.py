@@ -73,6 +73,15 @@ def test_a_damaged_run_hides_no_other(logs, capsys):
     assert "summary.json is damaged" in out
 
 
+def test_a_folder_below_logs_is_named_without_them(logs, capsys):
+    make_run(logs / "line" / "version_0")
+    make_run(logs / "other" / "version_0")
+    assert main(["runs", "line"]) == 0
+    out = capsys.readouterr().out
+    assert "line/0" in out
+    assert "other/0" not in out
+
+
 def test_a_folder_without_runs(logs, capsys):
     assert main(["runs"]) == 0
     assert capsys.readouterr().out.startswith("there are no runs in logs: ")
