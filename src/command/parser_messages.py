@@ -254,7 +254,9 @@ def _unaccepted(option: str, message: str) -> str:
     options = [each for each in inspect.signature(kind).parameters if each != "params"]
     if option in options:
         return f"{name} cannot be configured here: its {option} hold what is made later"
-    return f"{name} has no option {option}{_nearest(option, options)}; it has {', '.join(options)}"
+    inside = "module" in options and option in HOMES  # of the module that it looks at
+    near = f"; did you mean module.{option}?" if inside else _nearest(option, options)
+    return f"{name} has no option {option}{near}; it has {', '.join(options)}"
 
 
 def class_choices(key: str) -> str:

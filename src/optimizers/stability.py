@@ -373,7 +373,8 @@ def largest_stable_rate(stable: Callable[[float], bool], precision: float) -> fl
     else:
         raise RunError(
             f"no learning rate from {_FIRST_RATE:g} to {high if factor > 1 else low:g} changes "
-            "whether the optimizer's steps settle"
+            "whether the optimizer's steps settle: it has no largest stable rate here, as one may "
+            "that divides its steps by the size of the gradients, such as Adam: give another"
         )
     while high - low > precision * low:
         middle = (low + high) / 2
