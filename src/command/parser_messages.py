@@ -59,6 +59,7 @@ TYPES = {
     "str": "text",
     "NoneType": "null",
     "tuple": "a list",
+    "tuple with 3 elements": "three numbers, such as '[0.8,0.1,0.1]',",
 }
 
 

@@ -55,7 +55,9 @@ def split_rows(
         raise UsageError(f"random_state = {random_state} is no seed: give 0 to {2**32 - 1}")
     if rows < LEAST_ROWS:
         given = "1 row is" if rows == 1 else f"{rows} rows are"
-        raise UsageError(f"{given} too few to split: give at least {LEAST_ROWS}, or split null")
+        raise UsageError(
+            f"{given} too few to split: give at least {LEAST_ROWS}, or --data.split null"
+        )
     _, second, third = split
     held = _count(rows, second + third)
     tested = _count(held, third / (second + third))

@@ -74,7 +74,7 @@ def test_a_bad_file_is_named(refused, bad, flag, file, says):
 def test_too_few_rows_for_a_split_are_counted(refused, bad):
     words = (*YOUR_DATA, "--data.x_path", bad / "X9.pt", "--data.y_path", bad / "y9.pt")
     message = refused(*words)
-    assert message.startswith("9 rows are too few to split: give at least 10, or split null")
+    assert message.startswith("9 rows are too few to split: give at least 10, or --data.split null")
 
 
 def test_the_way_out_that_the_message_names_works(command, finished, bad, tmp_path, monkeypatch):
@@ -93,7 +93,10 @@ def test_values_beyond_float32_are_refused_and_float64_takes_them(refused, bad):
     [
         (("--data.split", "[0.5, 0.2, 0.2]"), "split = [0.5, 0.2, 0.2] adds to 0.9: make it add"),
         (("--data.split", "[1.0, 0.0, 0.0]"), "give three fractions above 0"),
-        (("--data.split", "[0.5, 0.5]"), "--data.split [0.5, 0.5]: give tuple with 3 elements"),
+        (
+            ("--data.split", "[0.5, 0.5]"),
+            "--data.split [0.5, 0.5]: give three numbers, such as '[0.8,0.1,0.1]', or n",
+        ),
         (("--data.batch_size", "0"), "batch_size = 0 is below 1: give 1 or more"),
         (("--data.batch_size", "-3"), "batch_size = -3 is below 1: give 1 or more"),
         (("--data.batch_size", "many"), "--data.batch_size many: give a whole number"),
