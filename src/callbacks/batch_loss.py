@@ -294,10 +294,13 @@ def _bound(trainer: Trainer, pl_module: LightningModule, batch: Any) -> str:
     if trainer.num_training_batches > 1:
         here, rest = "on the last batch seen", "; other batches may need a smaller one"
     low = rate < bound
+    advice = "give one below that (--model.optimizer.lr), or scale data that are large"
+    if low:
+        advice = "look at the data and the start for values that are too large"
     return (
         f"; the learning rate is {rate:g}, {'which is low enough, as' if low else 'and'} {name} is "
-        f"stable below {bound:.6g} {here} (by the largest curvature, {curvature:.6g})"
-        f"{': look at the data and the start for values that are too large' * low}{rest}"
+        f"stable below {bound:.6g} {here} (by the largest curvature, {curvature:.6g}): "
+        f"{advice}{rest}"
     )
 
 

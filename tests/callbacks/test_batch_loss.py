@@ -159,3 +159,6 @@ def test_a_rate_that_is_low_enough_is_not_blamed(tmp_path, rate, low):
     said = str(stopped.value)
     assert ("which is low enough, as SGD is stable below 1 here" in said) is low
     assert said.endswith(": look at the data and the start for values that are too large") is low
+    assert said.endswith(
+        ": give one below that (--model.optimizer.lr), or scale data that are large"
+    ) is (not low)
