@@ -49,11 +49,19 @@ class Path:
         """The distance from each point to the next, (k - 1,)."""
         return np.asarray(np.linalg.norm(np.diff(self.points, axis=0), axis=1))
 
+    @property
+    def apart(self) -> int:
+        """How many updates lie between a point and the next: of them all the most."""
+        return int(np.diff(self.updates).max(initial=1))
+
 
 def trajectory_figure(
     path: Path, loss: Callable[[Numbers], Numbers], minimiser: Numbers | None = None
 ) -> Figure:
     """Draw a path over the loss, and below it parameters, gradient and step size by update.
+
+    Where several updates lie between two points, as in an epoch of several batches, the title says
+    so, and the change from point to point is named as such.
 
     Of one parameter it is the curve of the loss, of two its contours, of more the contours in the
     plane of the path's two leading principal components, through the path's mean.
@@ -79,7 +87,8 @@ def trajectory_figure(
     else:
         _draw_contours(figure, top, path, loss, minimiser)
     last = path.updates[-1]
-    top.set_title(f"The path of {last} update{'s' * bool(last != 1)} over the loss", fontsize=TITLE)
+    title = f"The path of {last} update{'s' * bool(last != 1)} over the loss"
+    top.set_title(title + ", one point an epoch" * (path.apart > 1), fontsize=TITLE)
     top.xaxis.label.set_fontsize(LABEL)
     top.yaxis.label.set_fontsize(LABEL)
     top.tick_params(labelsize=TICK)
@@ -228,6 +237,14 @@ def _ring() -> dict[str, Any]:
     return {**_mark("o", _MINIMUM, 22), **ring, "zorder": 4}
 
 
+def _name_of_steps(path: Path) -> str:
+    """Return what the way from a point to the next is: a step only if one update makes it."""
+    if path.apart == 1:
+        return "length of the step"
+    alike = np.ptp(np.diff(path.updates)) == 0
+    return f"change in {path.apart} updates" if alike else "change in an epoch"
+
+
 def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:
     """Draw the parameters, the gradient's norm and the step size by update."""
     values, gradient, step = axes
@@ -246,7 +263,7 @@ def _draw_by_update(axes: Sequence[Axes], path: Path) -> None:
     gradient.plot(path.updates, path.gradients, color=_PATH, marker=marker)
     gradient.set_title("norm of the gradient", fontsize=TICK)
     step.plot(path.updates[1:], path.step_sizes, color=_END, marker=marker)
-    step.set_title("length of the step", fontsize=TICK)
+    step.set_title(_name_of_steps(path), fontsize=TICK)
     for each, drawn in ((gradient, path.gradients), (step, path.step_sizes)):
         good = drawn[np.isfinite(drawn) & (drawn > 0)]
         if good.size and good.max() > 100 * good.min():

@@ -1,5 +1,6 @@
 """The figure of a path over the loss: what is drawn, against scikit-learn and closed forms."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -120,6 +121,23 @@ def test_steps_are_distances():
     lengths = next(each for each in figure.axes if each.get_title() == "length of the step")
     assert np.allclose(lengths.lines[0].get_ydata(), expected)
     assert lengths.lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("updates", "title", "change"),
+    [
+        ([0, 1, 2], "The path of 2 updates over the loss", "length of the step"),
+        ([0, 12, 24], "The path of 24 updates over the loss, one point an epoch", "12 updates"),
+        ([0, 12, 18], "The path of 18 updates over the loss, one point an epoch", "an epoch"),
+    ],
+)
+def test_the_change_in_several_updates_is_not_called_a_step(updates, title, change):
+    points = RANDOM.normal(size=(3, 2))
+    taken = dataclasses.replace(path(points), updates=np.array(updates))
+    top, *_, last = trajectory_figure(taken, bowl).axes
+    assert top.get_title() == title
+    assert last.get_title().removeprefix("change in ") == change
+    assert last.lines[0].get_xdata().tolist() == updates[1:]
 
 
 @pytest.mark.parametrize("points", [np.ones((1, 2)), np.array([[0.0], [np.nan]])])
