@@ -36,7 +36,7 @@ def batch_loss_figure(
 
     The axis is logarithmic as `is_wide` has it. Losses of an epoch's last batch, where that has
     fewer rows than the others, scatter more: they are faded, and neither the axis nor the means
-    are of them.
+    are of them, as the legend says.
 
     Args:
         losses: one loss an update, in order.
@@ -68,7 +68,7 @@ def batch_loss_figure(
     axes.plot(steps[full], values[full], **style, linewidth=0.8, alpha=0.8, label="every update")
     if 1 < steps_per_epoch < values.size:
         middles, means = _epoch_means(values[full], steps[full], steps_per_epoch)
-        label = "mean of the epoch"
+        label = "mean of the epoch" + "'s full batches" * (not full.all())
         axes.plot(middles, means, **line_style(1, means.size), linewidth=2.0, label=label)
     _choose_axis(axes, values[full])
     if not full.all():
@@ -77,7 +77,8 @@ def batch_loss_figure(
     dress(axes, quantity)
     if first_step == 0:
         name_start(axes, 0)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=TICK)
+    columns = 2 if full.all() else 1  # side by side, the longer labels leave the figure
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=TICK)
     return figure
 
 

@@ -123,9 +123,14 @@ def test_short_batches_are_faded_and_rule_neither_axis_nor_means():
     assert alike.axes[0].get_ylim()[1] > 1e3
     assert drawn(figure, "every update")[1] == losses[~short].tolist()
     means = losses.reshape(10, 4)[:, :3].mean(axis=1)
-    np.testing.assert_allclose(drawn(figure, "mean of the epoch")[1], means, rtol=FLOAT64)
+    found = drawn(figure, "mean of the epoch's full batches")[1]
+    np.testing.assert_allclose(found, means, rtol=FLOAT64)
+    assert len(drawn(alike, "mean of the epoch")[1]) == 10  # all are full
     steps, faded = drawn(figure, "short last batch, 1 row (9 of 10 outside)")
     assert (steps, faded) == (np.flatnonzero(short).tolist(), losses[short].tolist())
+    pixels(figure)
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
 
 
 def test_the_epochs_in_which_a_curve_is_flat_have_a_panel_of_their_own():
