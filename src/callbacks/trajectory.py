@@ -105,7 +105,7 @@ class Trajectory(PictureOfWholeSets):
         path = surface.path(self._points, self._updates)
         if len(path.points) < 2:
             return None
-        return trajectory.trajectory_figure(path, surface.losses, surface.minimiser)
+        return trajectory.trajectory_figure(path, surface.losses, surface.minimisers)
 
     def _more(self, figure: Figure) -> dict[str, bytes]:
         return {"gif": animation_of(figure)} if self.animate else {}
@@ -126,6 +126,9 @@ class _Loss(Module):
 class LossSurface:
     """The loss of a module on a set, at any parameters; the module's own are left alone.
 
+    Its `minimisers`, (m, p), are all that a module gives, as `ToyObjective.minimisers` does, or its
+    one `minimiser`; None where it knows none.
+
     Args:
         module: has the loss.
         batches: the set. The losses of several are added up where that is the module's `reduction`,
@@ -139,10 +142,12 @@ class LossSurface:
         adds_up = getattr(module, "reduction", "mean") == "sum"
         self._weights = [1.0 if adds_up else count / sum(rows) for count in rows]
         self._like = list(self._holder.named_parameters())
-        least = module.minimiser(batches[0]) if len(batches) == 1 else None
-        self.minimiser: NDArray[np.float64] | None = None
+        every = getattr(module, "minimisers", module.minimiser)
+        least = every(batches[0]) if len(batches) == 1 else None
+        self.minimisers: NDArray[np.float64] | None = None
         if least is not None:
-            self.minimiser = least.detach().reshape(-1).to("cpu", torch.float64).numpy()
+            count = sum(p.numel() for _, p in self._like)
+            self.minimisers = least.detach().reshape(-1, count).to("cpu", torch.float64).numpy()
 
     def _at(self, point: Tensor) -> Tensor:
         """Return the loss, with the parameters in place of the module's own."""

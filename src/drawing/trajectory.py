@@ -69,7 +69,7 @@ def trajectory_figure(
     Args:
         path: at least two points, all finite.
         loss: gives the losses, (m,), at points, (m, p).
-        minimiser: where the loss is least, (p,), if that is known.
+        minimiser: where the loss is least, (p,), if that is known; of several such places, (m, p).
 
     Returns:
         A figure of 900 by 900 pixels.
@@ -118,8 +118,10 @@ def _draw_curve(
     _draw_loss(axes, _range(seen), loss)
     _draw_path(axes, path.points[:, 0], path.losses)
     if minimiser is not None:
-        least = loss(minimiser.reshape(1, 1))
-        axes.plot(minimiser, least, **_ring(), label=f"minimum at {minimiser[0]:.5g}")
+        places = minimiser.reshape(-1, 1)
+        named = ", ".join(f"{place:.5g}" for place in places[:, 0])
+        label = f"{_minimum(places)} at {named}"
+        axes.plot(places[:, 0], loss(places), **_ring(), label=label)
     axes.set_xlabel(path.names[0])
     axes.set_ylabel("loss")
     axes.grid(visible=True, color="0.9")
@@ -166,7 +168,8 @@ def _draw_contours(
     bar.set_ticklabels([_in_three_digits(low + level**2) for level in levels[::4]])
     _draw_path(axes, *flat[: len(path.points)].T)
     if minimiser is not None:
-        axes.plot(*flat[-1], **_ring(), label="minimum")
+        least = flat[len(path.points) :]
+        axes.plot(*least.T, **_ring(), label=_minimum(least))
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
 
@@ -229,6 +232,10 @@ def _mark(marker: str, colour: str, size: int = 10) -> dict[str, Any]:
         "markeredgecolor": "black",
         "zorder": 3,
     }
+
+
+def _minimum(places: Numbers) -> str:
+    return "minimum" if len(places) == 1 else "minima"
 
 
 def _ring() -> dict[str, Any]:

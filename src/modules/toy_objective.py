@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from ..objectives import Objective
+from ..objectives.two_numbers import OfTwoNumbers
 from ..optimizers import GradientDescent
 from .descent_module import DescentModule
 
@@ -68,6 +69,14 @@ class ToyObjective(DescentModule):
         """Return the objective's minimiser, where it states one."""
         least = getattr(self.objective, "minimiser", None)
         return None if least is None else least.to(self.theta).expand_as(self.theta).reshape(-1)
+
+    def minimisers(self, batch: Any) -> Tensor | None:
+        """Return all minimisers, (m, p), of an objective that states several, or the one."""
+        least = self.minimiser(batch)
+        if least is None:
+            return None
+        several = self.objective.minimisers if isinstance(self.objective, OfTwoNumbers) else ()
+        return least.new_tensor(several) if len(several) > 1 else least.unsqueeze(0)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the objective at the parameters, as one row."""

@@ -13,8 +13,9 @@ from sklearn.metrics import mean_squared_error
 from descentlab.__main__ import main
 from descentlab.callbacks.trajectory import LossSurface, Trajectory
 from descentlab.datamodules import RegressionData, Steps
+from descentlab.drawing.trajectory import trajectory_figure
 from descentlab.modules import LinearDynamics, LinearRegression, ToyObjective
-from descentlab.objectives import Rosenbrock, SquaredNorm, WavyKink
+from descentlab.objectives import Himmelblau, Rosenbrock, SquaredNorm, WavyKink
 from descentlab.optimizers import GradientDescent
 from tolerances import FLOAT32
 
@@ -60,8 +61,27 @@ def test_the_surface_is_the_loss_and_the_module_stays_as_it_is(module, batches, 
     assert not np.allclose(found, truth(before))
     assert np.array_equal(vector(module), before)
     assert all(p.grad is None for p in module.parameters())
-    around = surface.minimiser + 0.1 * points
-    assert surface.losses(surface.minimiser[None]) <= surface.losses(around).min()
+    around = surface.minimisers + 0.1 * points
+    assert surface.losses(surface.minimisers) <= surface.losses(around).min()
+
+
+def test_each_minimum_is_marked_where_newton_finds_it():
+    """Of Himmelblau's four one was marked, so that a run which ended in another seemed to miss."""
+    found = np.array([[3.0, 2.0], [-2.8, 3.1], [-3.7, -3.2], [3.5, -1.8]])
+    for _ in range(8):
+        x, y = found.T
+        one, other = x**2 + y - 11, x + y**2 - 7
+        slope = np.stack([4 * x * one + 2 * other, 2 * one + 4 * y * other], axis=1)
+        mixed = 4 * (x + y)
+        bent = np.array([[12 * x**2 + 4 * y - 42, mixed], [mixed, 4 * x + 12 * y**2 - 26]])
+        found = found - np.linalg.solve(bent.transpose(2, 0, 1), slope[:, :, None])[:, :, 0]
+    module = ToyObjective(Himmelblau(), [3.5, -1.8])
+    surface = LossSurface(module, [0])
+    assert surface.minimisers == pytest.approx(found, rel=FLOAT32)
+    path = surface.path([torch.tensor([3.5, -1.8]), torch.from_numpy(found[3])], [0, 1])
+    lines = trajectory_figure(path, surface.losses, surface.minimisers).axes[0].lines
+    (ring,) = (line for line in lines if line.get_label() == "minima")
+    assert ring.get_xydata() == pytest.approx(found, rel=FLOAT32)
 
 
 def test_the_surface_of_uneven_batches_is_scikit_learns_error():

@@ -50,6 +50,11 @@ def test_two_parameters_are_drawn_as_they_are():
     assert drawn(figure, "minimum").tolist() == [[0.0, 0.0]]
 
 
+def test_several_minima_of_one_parameter_are_all_marked():
+    figure = trajectory_figure(path(np.array([[2.0], [1.5]])), bowl, np.array([[1.0], [-2.0]]))
+    assert drawn(figure, "minima at 1, -2").tolist() == [[1.0, 1.0], [-2.0, 4.0]]
+
+
 @pytest.mark.parametrize("parameters", [1, 2])
 def test_a_minimum_that_is_reached_is_a_ring_around_the_end(parameters):
     points = np.stack([np.ones(parameters), np.zeros(parameters)])
