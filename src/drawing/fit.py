@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ _POINTS_UP_TO = 2_000  # of a set; of more, as many at equal distances
 _VECTORS_UP_TO = 500  # points, above which an SVG holds those of a set as a picture
 _SETS = {"train": ("training", "o", COLOURS[4]), "val": ("validation", "^", COLOURS[1])}
 _PLACES = {"left": 0.13, "right": 0.98, "top": 0.92, "bottom": 0.18, "hspace": 0.24}
+_WIDE = 58  # letters of a title in one line
+_LINE = 0.04  # of the figure's height: a further line of the title
 _LONG = 66  # letters of the three longest names, above which the legend is smaller
 #: colour and dashes of a line, by the first word of its name
 _LINES = {
@@ -69,7 +72,8 @@ def fit_figure(
     if not shown or not all(_is_drawable(each.predictions[judged]) for each in shown.values()):
         raise FloatingPointError("there are no predictions that are finite")
     figure = Figure(figsize=(8, 7), dpi=100)  # its places are given: a layout is drawn twice
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1), gridspec_kw=_PLACES)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+    figure.subplots_adjust(**_PLACES)
     one = next(iter(shown.values())).x.shape[1] == 1
     draw = _draw_lines if one else _draw_over_targets
     draw(top, shown, judged, labels)
@@ -139,7 +143,7 @@ def _draw_lines(axes: Axes, sets: Mapping[str, Points], judged: str, labels: Seq
     margin = (high - low) / 50
     axes.set_ylim(seen.min() - margin, seen.max() + margin)
     axes.set_ylabel(labels[1], fontsize=LABEL)
-    axes.set_title(f"{labels[1]} over {labels[0]}: the data, and what was fitted", fontsize=TITLE)
+    _set_title(axes, f"{labels[1]} over {labels[0]}:", "the data, and what was fitted")
 
 
 def _draw_over_targets(
@@ -151,7 +155,16 @@ def _draw_over_targets(
     ends = [every.min(), every.max()]
     axes.plot(ends, ends, "-", color="black", linewidth=1.5, label="predicted = true")
     axes.set_ylabel(f"predicted {labels[1]}", fontsize=LABEL)
-    axes.set_title(f"Predicted over true {labels[1]}: {judged}", fontsize=TITLE)
+    _set_title(axes, f"Predicted over true {labels[1]}:", judged)
+
+
+def _set_title(axes: Axes, names: str, what: str) -> None:
+    """Give the upper axes their title: in several lines, above lower axes, where it is long."""
+    lines = [f"{names} {what}"]
+    if len(lines[0]) > _WIDE:
+        lines = [*wrap(names, _WIDE), what]
+        axes.figure.subplots_adjust(top=_PLACES["top"] - _LINE * (len(lines) - 1))
+    axes.set_title("\n".join(lines), fontsize=TITLE)
 
 
 def _draw_residuals(axes: Axes, sets: Mapping[str, Points], judged: str, one: bool) -> None:

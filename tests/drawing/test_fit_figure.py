@@ -84,6 +84,20 @@ def test_nothing_written_overlaps_or_leaves_the_figure_of_large_numbers():
     assert bottom.title.get_window_extent().y1 < top.get_window_extent().y0
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("length", [16, 30, 60])
+def test_a_title_of_long_names_stays_within_the_figure(length, count):
+    words = ("petal width (cm) " * 4)[:length].strip()
+    points = Points(np.hstack([X] * count), Y, {"best, epoch 123": Y, "last": Y})
+    figure = fit_figure({"train": points}, "best, epoch 123", (words, words))
+    pixels(figure)
+    title, inside = figure.axes[0].title, figure.bbox
+    assert " ".join(title.get_text().split()).count(words) == 3 - count
+    box = title.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= inside.x1
+    assert figure.axes[0].get_window_extent().y1 < box.y0 < box.y1 <= inside.y1
+
+
 @pytest.mark.parametrize("rows", [3, 12_345])
 def test_the_legend_stays_within_the_figure(rows):
     x = np.linspace(0, 1, rows)
