@@ -23,6 +23,7 @@ _LEVELS = 24
 _MARGIN = 0.25  # of the path's extent, on each side
 _MARKED_UP_TO = 60  # points
 _ROUNDING = 1e-5  # relative
+_NAMES = 5  # in a row of the legend, at most
 _LINES_UP_TO = 6  # parameters that are drawn by name
 
 
@@ -93,7 +94,9 @@ def trajectory_figure(
     top.yaxis.label.set_fontsize(LABEL)
     top.tick_params(labelsize=TICK)
     _draw_by_update([figure.add_subplot(grid[1, column]) for column in range(3)], path)
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=TICK)
+    names = sum(len(axes.get_legend_handles_labels()[1]) for axes in figure.axes)
+    rows = -(-names // _NAMES)
+    figure.legend(loc="outside lower center", ncols=-(-names // rows), frameon=False, fontsize=TICK)
     return figure
 
 
@@ -165,7 +168,9 @@ def _draw_contours(
     bar = figure.colorbar(drawn, ax=axes, ticks=levels[::4])
     bar.set_label("loss", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
-    bar.set_ticklabels([_in_three_digits(low + level**2) for level in levels[::4]])
+    told = low + levels[::4] ** 2
+    told[np.abs(told) < _ROUNDING * told[-1]] = 0.0  # beside the others it is
+    bar.set_ticklabels([_in_three_digits(loss) for loss in told])
     _draw_path(axes, *flat[: len(path.points)].T)
     if minimiser is not None:
         least = flat[len(path.points) :]

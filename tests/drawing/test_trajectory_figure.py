@@ -1,5 +1,6 @@
 """The figure of a path over the loss: what is drawn, against scikit-learn and closed forms."""
 
+import collections
 import dataclasses
 import itertools
 
@@ -94,6 +95,23 @@ def test_the_bar_begins_at_the_least_loss_that_is_seen():
     least, *_, last = (float(each.get_text()) for each in figure.axes[1].get_yticklabels())
     assert least == pytest.approx(bowl(points).min(), rel=1e-2)
     assert last > bowl(points).max()
+
+
+def test_what_is_nothing_beside_the_other_losses_is_0_on_the_bar():
+    figure = trajectory_figure(path(np.array([[3.0, 4.0], [1e-7, 1e-6]])), bowl)
+    pixels(figure)
+    labels = [each.get_text() for each in figure.axes[1].get_yticklabels()]
+    assert labels[0] == "0"
+    assert "0" not in labels[1:]
+
+
+def test_no_name_stands_alone_in_a_row_of_the_legend():
+    """Of six in rows of five, the second was below the first."""
+    figure = trajectory_figure(path(RANDOM.normal(size=(9, 2))), bowl, np.zeros(2))
+    pixels(figure)
+    (legend,) = figure.legends
+    heights = [round(text.get_window_extent().y0) for text in legend.get_texts()]
+    assert sorted(collections.Counter(heights).values()) == [3, 3]
 
 
 def test_more_parameters_are_drawn_in_the_plane_of_scikit_learns_components():
