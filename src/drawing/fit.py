@@ -18,7 +18,7 @@ _POINTS_UP_TO = 2_000  # of a set; of more, as many at equal distances
 _VECTORS_UP_TO = 500  # points, above which an SVG holds those of a set as a picture
 _SETS = {"train": ("training", "o", COLOURS[4]), "val": ("validation", "^", COLOURS[1])}
 _PLACES = {"left": 0.13, "right": 0.98, "top": 0.92, "bottom": 0.18, "hspace": 0.24}
-_WIDE = 58  # letters of a title in one line
+_WIDE = 60  # letters of a title in one line
 _LINE = 0.04  # of the figure's height: a further line of the title
 _LONG = 66  # letters of the three longest names, above which the legend is smaller
 #: colour and dashes of a line, by the first word of its name
