@@ -88,8 +88,8 @@ def trajectory_figure(
     else:
         _draw_contours(figure, top, path, loss, minimiser)
     last = path.updates[-1]
-    title = f"The path of {last} update{'s' * bool(last != 1)} over the loss"
-    top.set_title(title + ", one point an epoch" * (path.apart > 1), fontsize=TITLE)
+    where = " over the loss" if path.apart == 1 else ", one point an epoch"
+    top.set_title(f"The path of {last} update{'s' * bool(last != 1)}{where}", fontsize=TITLE)
     top.xaxis.label.set_fontsize(LABEL)
     top.yaxis.label.set_fontsize(LABEL)
     top.tick_params(labelsize=TICK)

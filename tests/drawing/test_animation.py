@@ -45,7 +45,7 @@ def test_the_star_goes_along_the_path(tmp_path, parameters):
     found = stars(tmp_path / "path.gif", figure.axes[0].bbox)
     assert np.abs(found - expected).max() < 4  # pixels
     assert np.abs(found - expected[::-1]).max() > 40
-    assert figure.axes[0].get_title() == "The path of 35 updates over the loss: after 35"
+    assert figure.axes[0].get_title() == "The path of 35 updates, one point an epoch: after 35"
     assert "now" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 

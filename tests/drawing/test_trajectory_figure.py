@@ -150,8 +150,8 @@ def test_steps_are_distances():
     ("updates", "title", "change"),
     [
         ([0, 1, 2], "The path of 2 updates over the loss", "length of the step"),
-        ([0, 12, 24], "The path of 24 updates over the loss, one point an epoch", "12 updates"),
-        ([0, 12, 18], "The path of 18 updates over the loss, one point an epoch", "an epoch"),
+        ([0, 12, 24], "The path of 24 updates, one point an epoch", "12 updates"),
+        ([0, 12, 18], "The path of 18 updates, one point an epoch", "an epoch"),
     ],
 )
 def test_the_change_in_several_updates_is_not_called_a_step(updates, title, change):
