@@ -48,7 +48,8 @@ class StableRate(LightningModule):
     Args:
         module: whose loss and optimizer are looked at.
         steps: of each descent that is observed, at most; most end long before. At least 8.
-        precision: of the observed rate, relative to it.
+        precision: of the observed rate, relative to it: at the rate steps settled, and above it by
+            this they did not.
         momenta: of the optimizer, each in [0, 1), for the map.
 
     Raises:

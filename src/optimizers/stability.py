@@ -348,14 +348,14 @@ def _logarithm(before: float, after: float) -> float:
 
 
 def largest_stable_rate(stable: Callable[[float], bool], precision: float) -> float:
-    """Return the rate at which a question about rates turns from yes to no, by bisection.
+    """Return the largest rate of which a question about rates was answered by yes, by bisection.
 
     Args:
         stable: the question; yes below some rate and no above it.
-        precision: how close, relative to the rate.
+        precision: how far above it, relative to the rate, the answer is no.
 
     Returns:
-        The rate.
+        The rate; below where the answer turns, by the precision at most.
 
     Raises:
         RunError: if it does not turn at any rate that a float32 parameter can tell apart.
@@ -379,4 +379,4 @@ def largest_stable_rate(stable: Callable[[float], bool], precision: float) -> fl
     while high - low > precision * low:
         middle = (low + high) / 2
         low, high = (middle, high) if stable(middle) else (low, middle)
-    return (low + high) / 2
+    return low

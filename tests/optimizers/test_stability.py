@@ -1,5 +1,7 @@
 """Where an optimizer stops being stable, against closed forms on quadratics."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -285,6 +287,30 @@ def test_adam_beyond_its_bound_swings_and_below_it_settles():
 def test_bisection(bound):
     found = largest_stable_rate(lambda rate: rate < bound, 1e-9)
     assert found == pytest.approx(bound, rel=1e-9)
+
+
+def test_the_rate_that_bisection_finds_is_one_of_which_the_answer_was_yes():
+    for bound in (0.3, 1.9, 0.00475, 12345.6):
+        found = largest_stable_rate(lambda rate, bound=bound: rate < bound, 1e-3)
+        assert bound / 1.001 <= found < bound
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_steps_of_a_loop_by_hand_settle_at_the_observed_rate(momentum):
+    """On θ² of curvature 2; at 1.001 times the rate they do not."""
+    theta = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
+    make = partial(Momentum, [theta], momentum=momentum)
+    observed = largest_stable_rate(Settling(lambda: (theta * theta).sum(), [theta], make), 1e-3)
+
+    def farthest(rate):
+        place, velocity, path = 1.0, 0.0, []
+        for _ in range(20_000):
+            velocity = momentum * velocity + 2 * place
+            place -= rate * velocity
+            path.append(min(abs(place), 1e100))
+        return max(path[-100:])
+
+    assert farthest(observed) < 1 < farthest(1.001 * observed)
 
 
 @pytest.mark.parametrize("answer", [True, False])
