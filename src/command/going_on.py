@@ -176,7 +176,9 @@ class SaveConfig(SaveConfigCallback):
             config = self._place = Run.of(trainer).config
             if trainer.is_global_zero:
                 number = 1 + len(list(config.parent.glob("config.[0-9]*.yaml")))
-                write_whole(config.with_name(f"config.{number}.yaml"), config.read_bytes())
+                kept, at = config.with_name(f"config.{number}.yaml"), config.stat()
+                write_whole(kept, config.read_bytes())
+                os.utime(kept, ns=(at.st_atime_ns, at.st_mtime_ns))  # when the run began
             self.overwrite = True
             super().setup(trainer, pl_module, "fit")
 

@@ -25,9 +25,10 @@ def main(words: Sequence[str]) -> int:
     parser = ShortParser(
         prog="descentlab runs",
         allow_abbrev=False,
-        description="List runs, the latest at the end: what was changed against the config that "
-        "each is named after, how it ended, and its least validation loss (training loss without "
-        "a validation set), of which the least of each experiment has a star.",
+        description="List runs, the one begun or gone on with last at the end: when each was "
+        "begun, what was changed against the config that it is named after, how it ended, and its "
+        "least validation loss (training loss without a validation set), of which the least of "
+        "each experiment has a star.",
     )
     parser.add_argument(
         "folder",
@@ -71,7 +72,8 @@ def listed(folder: Path) -> str:
 def _row(record: Record) -> tuple[list[str], float | None]:
     """Return what is said of a run, and its least loss, which is put behind it."""
     name = short_name(record.run.folder)
-    begun = datetime.fromtimestamp(record.run.config.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+    since = min(path.stat().st_mtime for path in record.configs)  # a run that goes on keeps earlier
+    begun = datetime.fromtimestamp(since).strftime("%Y-%m-%d %H:%M")
     try:
         changed = ", ".join(f"{flag}={value}" for flag, value in record.changed().items())
         return [name, begun, changed or "-", record.ended()], record.best_loss

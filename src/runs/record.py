@@ -37,17 +37,23 @@ class Record:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The resolved configuration."""
-        try:
-            content = yaml.safe_load(_text(self.run.config))
-        except yaml.YAMLError as error:
-            raise UsageError(f"{self.run.config} is damaged: it is no YAML") from error
-        return content if isinstance(content, dict) else {}
+        return _yaml(self.run.config)
+
+    @property
+    def earlier(self) -> list[dict[str, Any]]:
+        """The configurations that the run had before it went on, the first one first."""
+        return [_yaml(path) for path in self.configs[:-1]]
+
+    @property
+    def configs(self) -> list[Path]:
+        """The files of the configuration: of a run that went on the earlier ones first."""
+        earlier = sorted(self.run.folder.glob("config.[0-9]*.yaml"), key=_number)
+        return [*earlier, self.run.config]
 
     @cached_property
     def commands(self) -> list[list[str]]:
         """The words of the commands that began the run and went on with it, as far as known."""
-        files = sorted(self.run.folder.glob("config.[0-9]*.yaml"), key=_number)
-        lines = [line for file in [*files, self.run.config] for line in _text(file).split("\n")[:9]]
+        lines = [line for file in self.configs for line in _text(file).split("\n")[:9]]
         return [shlex.split(line[2:]) for line in lines if line.startswith(COMMAND)]
 
     @cached_property
@@ -210,6 +216,14 @@ def _text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"{path} cannot be read: {reason}") from error
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is damaged: it is no YAML") from error
+    return content if isinstance(content, dict) else {}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from datetime import datetime
 
 import pytest
 import torch
@@ -70,6 +72,17 @@ def test_a_test_from_before_a_run_went_on_is_not_that_of_its_parameters(command,
         f"trainer.max_epochs = 1: the run of {run}/checkpoints/last.ckpt has 3 epochs already: "
         "give as many, or more"
     )
+
+
+def test_a_run_that_went_on_is_listed_by_when_it_began(command, here):
+    run = here / "logs/toy/wavy/version_0"
+    words = (*QUIET, "--figures", "none", "--trainer.max_epochs", "2")
+    command("fit", "--config", "toy/wavy.yaml", *words)
+    for at, epochs in ((946684800, "3"), (978307200, "4")):  # began in 2000, went on in 2001
+        os.utime(run / "config.yaml", (at, at))
+        command("fit", "--resume", str(run), "--trainer.max_epochs", epochs)
+    begun = datetime.fromtimestamp(946684800).strftime("%Y-%m-%d %H:%M")
+    assert f"toy/wavy/0  {begun}  " in command("runs").out
 
 
 def test_a_test_of_a_sweep_from_before_it_went_on_is_none(command, here):
