@@ -14,7 +14,7 @@ from ..runs.files import write_whole
 from ..runs.names import folder_of, is_run, short_name
 from ..runs.record import Curve, Record
 from ..runs.terminal import show
-from .differences import Parting, config_differences, parting
+from .differences import Parting, changed_on_the_way, config_differences, parting
 from .tables import aligned, figures
 
 _COMPARISONS, _PAGE = Path("comparison"), "compare.html"
@@ -73,8 +73,12 @@ class Comparison:
         return "_and_".join(name.strip("./").replace("/", "-") for name in self.names)[:_LONGEST]
 
     def sentences(self) -> list[str]:
-        """Return of each further run how far it equals the first."""
-        return [f"{self.names[0]} and {name}: {p.text}" for name, p in self.partings.items()]
+        """Return which runs went on otherwise, and how far each further one equals the first."""
+        changes = zip(self.names, map(changed_on_the_way, self.records), strict=True)
+        return [
+            *(f"{name} went on with {changed}" for name, changed in changes if changed),
+            *(f"{self.names[0]} and {name}: {p.text}" for name, p in self.partings.items()),
+        ]
 
     def text(self) -> str:
         """Return all in plain text."""

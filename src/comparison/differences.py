@@ -1,5 +1,6 @@
 """What differs between runs: in what was asked for, and from which update on in what came out."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,16 @@ def config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[s
     found = {key: [_shown(each, key) for each in every] for key in keys}
     nothing = {"null", UNSET}
     return {key: v for key, v in found.items() if len(set(v)) > 1 and not nothing >= set(v)}
+
+
+def changed_on_the_way(record: Record) -> str:
+    """Return what a run was given when it went on, with what it had before; "" if all was kept."""
+    changes = [
+        f"{key} {now} ({before} before)"
+        for configs in itertools.pairwise([*record.earlier, record.config])
+        for key, (before, now) in config_differences(configs).items()
+    ]
+    return ", ".join(changes)
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

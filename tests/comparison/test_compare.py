@@ -81,6 +81,23 @@ def test_configs_differ_by_key():
     assert config_differences([config, config]) == {}
 
 
+def test_what_was_changed_when_a_run_went_on_is_said(logs, capsys):
+    first, run = make_run(logs / "version_0"), make_run(logs / "version_1", lr=0.3)
+    for number, lr in (("1", "0.1"), ("2", "0.2")):
+        text = (first / "config.yaml").read_text().replace("lr: 0.1", f"lr: {lr}")
+        (run / f"config.{number}.yaml").write_text(text)
+    assert main(["compare", "line/0", "line/1"]) == 0
+    said = (
+        "line/1 went on with model.optimizer.lr 0.2 (0.1 before), "
+        "model.optimizer.lr 0.3 (0.2 before)"
+    )
+    assert f"\n{said}\nline/0 and line/1: bit for bit" in capsys.readouterr().out
+    assert said in (logs.parents[1] / "comparison/line-0_and_line-1/compare.html").read_text()
+    (run / "config.1.yaml").write_text("{")
+    assert main(["compare", "line/0", "line/1"]) == 2
+    assert "config.1.yaml is damaged: it is no YAML" in capsys.readouterr().err
+
+
 def test_the_command_prints_and_writes_beside_the_runs(logs, capsys):
     make_run(logs / "version_0")
     other = make_run(logs / "version_1", losses=[4.0, 2.0, 1.0, 0.5, 0.25], lr=0.2)
