@@ -15,7 +15,7 @@ from ..runs.names import folder_of, is_run, short_name
 from ..runs.record import Curve, Record
 from ..runs.terminal import show
 from .differences import Parting, changed_on_the_way, config_differences, parting
-from .tables import aligned, figures
+from .tables import aligned, explained, figures
 
 _COMPARISONS, _PAGE = Path("comparison"), "compare.html"
 _LONGEST = 100  # letters of a folder's name
@@ -85,7 +85,11 @@ class Comparison:
         configs = "The configs are the same."
         if self.configs:
             configs = aligned(["what differs in the configs", *self.names], self.configs)
-        parts = [aligned(["", *self.names], self.figures), configs, "\n".join(self.sentences())]
+        parts = [
+            explained(aligned(["", *self.names], self.figures)),
+            configs,
+            "\n".join(self.sentences()),
+        ]
         return "\n\n".join(parts)
 
     def plot(self) -> Figure:

@@ -8,7 +8,7 @@ from ..errors import ShortParser, UsageError, refuse
 from ..runs.names import LOGS, runs_below, short_name
 from ..runs.record import Record
 from ..runs.terminal import show
-from .tables import aligned, starred
+from .tables import aligned, explained, starred
 
 HEAD = ("run", "begun", "changed", "ended", "best loss")
 
@@ -66,7 +66,7 @@ def listed(folder: Path) -> str:
             rows[number].append(text)
     if not rows:
         return f"there are no runs in {folder}: `descentlab fit --config toy/wavy.yaml` makes one"
-    return aligned(HEAD, rows)
+    return explained(aligned(HEAD, rows), "* least of its experiment")
 
 
 def _row(record: Record) -> tuple[list[str], float | None]:

@@ -111,6 +111,7 @@ def test_the_command_prints_and_writes_beside_the_runs(logs, capsys):
         ["at epoch", "4", "4"],
         ["test loss, last parameters", "0.75"],
         ["updates", "5", "5"],
+        ["* least"],
         ["what differs in the configs", "line/0", "line/1"],
         ["model.optimizer.lr", "0.1", "0.2"],
         ["line/0 and line/1: they part at update 1: the losses after it are 3.0 and 2.0"],
@@ -122,6 +123,27 @@ def test_the_command_prints_and_writes_beside_the_runs(logs, capsys):
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert '<th scope="col">line/1</th>' in page  # as wide as the others
     assert (logs.parents[1] / "side" / "compare.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("was", "other"),
+    [
+        ("class_path: a.Line\n", "class_path: a.Net\n"),
+        ("  init_args:\n    optimizer", "  init_args:\n    objective: Booth\n    optimizer"),
+        ("trainer:\n", "data:\n  class_path: a.Data\ntrainer:\n"),
+        ("trainer:\n", "data:\n  class_path: null\n  init_args: {column: bmi}\ntrainer:\n"),
+    ],
+)
+def test_losses_of_different_kinds_have_no_star(logs, capsys, was, other):
+    make_run(logs / "version_0")
+    config = make_run(logs / "version_1", losses=[4.0, 2.0]) / "config.yaml"
+    words = ["compare", "line/0", "line/1"]
+    assert main(words) == 0
+    assert "1 *" in capsys.readouterr().out
+    assert was in config.read_text()
+    config.write_text(config.read_text().replace(was, other, 1))
+    assert main(words) == 0
+    assert "*" not in capsys.readouterr().out
 
 
 def test_a_comparison_takes_the_place_of_none_but_its_own(logs, capsys):

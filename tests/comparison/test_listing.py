@@ -52,6 +52,7 @@ def test_the_list_tells_what_was_changed_and_how_it_ended(logs, capsys):
             "unfinished, 2 epochs",
             "2.5",
         ),
+        ("* least of its experiment",),
     ]
 
 
