@@ -18,7 +18,7 @@ from .paths import Run
 #: begins the line of a config.yaml that holds the command
 COMMAND = "# descentlab "
 #: how a run ended whose loss is above that before any update
-WORSE = "worse than start"
+WORSE = "ended worse"
 
 #: a metric's values: the number of updates before each, and the values
 Curve = tuple[list[int], list[float]]

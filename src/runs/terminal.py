@@ -12,7 +12,7 @@ MARKS = (
     r"^(?P<head> *(?:member +|run +begun |what differs ).*)$",
     r"^ *member .*\n(?P<best>.*)$",  # of a sweep's members, which are ranked
     r"(?P<best>\S+ \*)",
-    r"(?P<wrong>(?<!\b0 )diverged(?: at step \d+)?|worse than (?:at the )?start|unfinished)",
+    r"(?P<wrong>(?<!\b0 )diverged(?: at step \d+)?|ended worse|worse than at the start|unfinished)",
     r"(?P<wrong>\bDIFFERS?\b.*)",
 )
 STYLES = {"head": "bold", "best": "bold green", "wrong": "bold red"}

@@ -67,7 +67,7 @@ def best_loss_figure(rows: Sequence[Row], first: str, second: str) -> Figure:
             color="#D55E00",
             markersize=7,
             linestyle="",
-            label=f"diverged or {WORSE}",
+            label="diverged or worse than start",
         )
     axes.set_xlabel(first, fontsize=LABEL)
     axes.set_ylabel(second, fontsize=LABEL)

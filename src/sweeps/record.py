@@ -132,7 +132,7 @@ def rows_of(members: Members, groups: Sequence[Mapping[str, Any]]) -> list[dict[
         of these words:
 
         - finished: all updates were made, and the training loss is at most what it was at first;
-        - worse than start: all updates were made, and the training loss is above that;
+        - ended worse: all updates were made, and the training loss is above that;
         - diverged: a loss was not finite, and the member was left as it was then;
         - stopped: the run ended before its time;
         - waiting: so it did before the turn of the member's group.

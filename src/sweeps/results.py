@@ -81,7 +81,7 @@ class SweepResults(Instrument):
         show(table(ranked(rows), ["member", *columns]))
         diverged, worse = (_count(rows, status) for status in ("diverged", WORSE))
         seconds = time.monotonic() - self._start
-        ended = f"{diverged} diverged" + (f", {worse} ended {WORSE}" if worse else "")
+        ended = f"{diverged} diverged" + (f", {worse} {WORSE}" if worse else "")
         show(f"\n{len(rows)} members in {seconds:.1f} s, {ended}: {run.folder}")
         if len(rows) > MOST_HPARAMS:
             show(f"TensorBoard's HParams have none of more than {MOST_HPARAMS}; sweep.csv has all")

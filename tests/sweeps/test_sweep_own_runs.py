@@ -15,7 +15,7 @@ def test_each_member_of_a_random_sweep_is_its_own_run(number):
         assert distance(parameters, expected) <= tolerance, values
         assert row["start_train"] == pytest.approx(before, rel=tolerance)
         assert row["last_train"] == pytest.approx(after, rel=tolerance)
-        assert row["status"] == ("finished" if after <= before else "worse than start")
+        assert row["status"] == ("finished" if after <= before else "ended worse")
 
 
 def test_the_random_sweeps_are_of_all_kinds():

@@ -29,7 +29,7 @@ def test_a_row_has_what_is_known_and_none_for_what_is_not():
     members = Members.of({"lr": [0.1, 0.2, 0.3, 0.4]}, [3])
     first, second, third, waiting = rows_of(members, [group(slope, bias)])
     assert first == {
-        **{"member": 0, "lr": 0.1, "seed": 3, "status": "worse than start", "diverged_at": None},
+        **{"member": 0, "lr": 0.1, "seed": 3, "status": "ended worse", "diverged_at": None},
         **{"updates": 5, "best_epoch": 0, "best_loss": 4.0, "start_train": 3.0, "last_train": 4.0},
         **{"last.slope[0]": 2.0, "last.slope[1]": 3.0, "last.bias": 8.0},
         **{"best.slope[0]": 1.0, "best.slope[1]": 2.0, "best.bias": 7.0},
@@ -152,10 +152,10 @@ def test_a_record_is_what_a_plain_loop_over_epochs_and_members_keeps(sets, stops
     ("start", "last", "status"),
     [
         ({"train": 2.0}, {"train": 2.0}, "finished"),
-        ({"train": 2.0}, {"train": 2.5}, "worse than start"),
-        ({"train": 2.0, "val": 9.0}, {"train": 2.5, "val": 1.0}, "worse than start"),
+        ({"train": 2.0}, {"train": 2.5}, "ended worse"),
+        ({"train": 2.0, "val": 9.0}, {"train": 2.5, "val": 1.0}, "ended worse"),
         ({"train": 2.0, "val": 1.0}, {"train": 1.5, "val": 9.0}, "finished"),
-        ({"val": 2.0}, {"val": 2.5}, "worse than start"),
+        ({"val": 2.0}, {"val": 2.5}, "ended worse"),
         ({}, {"train": 2.5}, "finished"),
         ({"train": 2.0}, {}, "finished"),
     ],

@@ -98,13 +98,13 @@ def test_a_member_that_ends_above_its_start_is_worse_and_no_metric_of_it_is_huge
     out = run("fit", *words, "--model.grid", "{lr: [0.1, 1.2, 1.0e30]}")
     folder = tmp_path / "logs/linear_regression/lr_sweep/version_0"
     rows = table(folder / "sweep.csv")
-    assert [row["status"] for row in rows] == ["finished", "worse than start", "diverged"]
+    assert [row["status"] for row in rows] == ["finished", "ended worse", "diverged"]
     start = {float(row["start_train"]) for row in rows}
     assert len(start) == 1  # all begin at zeros
     assert float(rows[1]["last_train"]) > 1e6 * max(start)
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["diverged"], summary["worse_than_start"]) == (1, 1)
-    assert "1 diverged, 1 ended worse than start" in out
+    assert "1 diverged, 1 ended worse" in out
     shown = []
     for number in range(3):
         events = shown_by_tensorboard(folder / "members" / f"{number:05}.hparams")
