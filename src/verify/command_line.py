@@ -123,7 +123,11 @@ def _parser() -> argparse.ArgumentParser:
         "--against", required=True, metavar="REFERENCE", help="such as torch.optim.Adam"
     )
     parser.add_argument(
-        "--steps", type=int, default=1000, metavar="N", help="on each problem (default: 1000)"
+        "--steps",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="on each problem (default: 1000); which rule it is is found in a trial of its own",
     )
     parser.add_argument(
         "--dtype",

@@ -76,7 +76,8 @@ class Identity:
             how = ", which is rounding of float32" if self.precision == "float32" else ""
             tried = "on random gradients " if self.parted else ""
             tried = "on a vector " if self.elsewhere else tried
-            said = f"{tried}it is {self.name}{self.reference}: {equal} over {self.steps} steps{how}"
+            trial = f"in a trial of {self.steps} steps"
+            said = f"{tried}it is {self.name}{self.reference}: {equal} {trial}{how}"
             return "; ".join([said, *self.elsewhere, *([self.parted] if self.parted else [])])
         return (
             f"it is none of the variants that are known: the nearest is {self.name}, from which it "

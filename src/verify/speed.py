@@ -41,7 +41,7 @@ class Convergence:
             differs = off > max(_SAME * abs(1 - self.predicted), 1e-9)
             found = f"{self.observed:.8g}{', which differs' if differs else ''}"
         return (
-            f"{self.predicted:.8g} times itself after a step, predicted on curvatures "
+            f"{self.predicted:.8g} times the error after each step, predicted on curvatures "
             f"{_CURVATURES[-1]:g} to {_CURVATURES[0]:g}; observed: {found}"
         )
 
@@ -102,7 +102,7 @@ def convergence(ours: Make, theirs: Make) -> Convergence | None:
         >>> from functools import partial
         >>> sgd = partial(torch.optim.SGD, lr=1.5)
         >>> print(convergence(sgd, sgd))
-        0.985 times itself after a step, predicted on curvatures 0.01 to 1; observed: 0.985
+        0.985 times the error after each step, predicted on curvatures 0.01 to 1; observed: 0.985
     """
     theta = torch.nn.Parameter(torch.ones(len(_CURVATURES), dtype=torch.float64))
     predicted = [_predicted(theirs([theta]), curvature) for curvature in _CURVATURES]

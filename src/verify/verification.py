@@ -104,7 +104,7 @@ class Verification:
             "works": ", ".join(self.working),
             "keeps": ", ".join(self.kept),
             "stable": self.rate,
-            "error": self.convergence,
+            "speed": self.convergence,
             "regret": self.regret,
             "costs": self.cost,
         }

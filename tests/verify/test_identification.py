@@ -56,7 +56,7 @@ def test_the_sentence_of_the_report():
     found = compare(faulty.EpsInside, optim.Adam, steps=3)
     sentence = str(found).splitlines()[1]
     assert sentence.startswith("it is Adam with eps inside the root and decay coupled: equal to ")
-    assert sentence.endswith("over 200 steps")
+    assert sentence.endswith("in a trial of 200 steps")
     assert found.as_json()["identity"]["departures"] == ("eps inside the root",)
 
 
@@ -111,7 +111,7 @@ ELSEWHERE = [
 def test_what_is_another_elsewhere_than_on_a_vector_is_said(make, name, where):
     found = identify(partial(make, **MOMENTUM))
     assert str(found).startswith(f"on a vector it is {name}")
-    assert str(found).endswith(f" over 200 steps; {where}")
+    assert str(found).endswith(f" in a trial of 200 steps; {where}")
 
 
 def test_a_rule_that_the_reference_follows_too_is_said_to_be_that():

@@ -98,7 +98,7 @@ def test_what_anticipates_has_no_power():
 
 def test_a_report_has_both():
     found = compare(GradientDescent, SGD, steps=5, lr=0.1)
-    assert "  error    0.999 times itself after a step, predicted on" in str(found)
+    assert "  speed    0.999 times the error after each step, predicted on" in str(found)
     assert "  regret   on average 0.135, going as t^-0.49; the reference's: 0.135" in str(found)
     assert found.as_json()["convergence"]["predicted"] == pytest.approx(0.999, abs=FLOAT64)
     assert found.as_json()["regret"]["power"] == found.regret.power
