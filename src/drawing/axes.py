@@ -24,7 +24,7 @@ UPDATES = "updates made before"
 _LOG_FROM = 10.0  # largest / least value from which an axis is logarithmic
 _FEW_POWERS = 300.0  # largest / least value up to which a logarithmic axis has 2 and 5 labelled
 _SHORT = 30  # letters of a title
-_HEADROOM = 3.0  # how far above where the curves begin a diverging one is followed
+_HEADROOM = 3.0  # times where the curves begin, so far a diverging one is followed at least
 _MARKED_UP_TO = 60  # points, above which a line shows no marker at each
 _VECTORS_UP_TO = 20_000  # points, above which an SVG holds the line as a picture
 
@@ -51,7 +51,8 @@ def is_wide(low: float, high: float) -> bool:
 def scale_to(axes: Axes, curves: Sequence[Sequence[float]]) -> None:
     """Make the loss axis logarithmic where losses are far apart; diverging ones do not rule it.
 
-    The axis ends three times above where the curves begin, by their median.
+    The axis ends as many times above where the curves begin, by their median, as the least loss
+    lies below, and at three times at the least.
 
     Args:
         axes: whose vertical axis is set.
@@ -63,7 +64,10 @@ def scale_to(axes: Axes, curves: Sequence[Sequence[float]]) -> None:
     if not every.size or not begins:
         return
     low, most = float(every.min()), float(every.max())
-    top = min(most, _HEADROOM * float(np.median(begins))) if np.median(begins) > 0 else most
+    begin, top = float(np.median(begins)), most
+    if begin > 0:
+        up = max(_HEADROOM, begin / low) if low > SMALLEST else _HEADROOM
+        top = min(most, up * begin)
     if is_wide(low, top):
         axes.set_yscale("log")
         margin = math.exp(0.05 * math.log(top / low))
