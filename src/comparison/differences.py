@@ -110,7 +110,7 @@ def _parted(step: int, ours: str, theirs: str) -> Parting:
     if step == 0:
         text = f"they differ before any update: the first losses are {losses}"
     else:
-        text = f"they part at update {step}: the losses after it are {losses}"
+        text = f"they part after {step} update{'s' * (step > 1)}: the losses are then {losses}"
     return Parting(False, text, step)
 
 

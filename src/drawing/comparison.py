@@ -72,7 +72,7 @@ def comparison_figure(
     if any(0 in steps for curves in drawn.values() for steps, _ in curves.values()):
         name_start(rows[-1], 0)
     rows[-1].set_xlabel(
-        f"{UPDATES} (dotted: they part at {parted})" if parted else UPDATES, fontsize=LABEL
+        f"{UPDATES} (dotted: they part after {parted})" if parted else UPDATES, fontsize=LABEL
     )
     handles = {line.get_label(): line for axes in rows for line in axes.get_lines()}
     figure.legend(

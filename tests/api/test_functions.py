@@ -231,7 +231,7 @@ def test_runs_are_compared_as_by_the_command(here, runs, capsys):
     for name in ("compare.html", "compare.png"):
         ours, theirs = ((here / each / name).read_bytes() for each in ("ours", "theirs"))
         assert ours == theirs, name
-    assert "they part at update 1" in repr(found)
+    assert "they part after 1 update" in repr(found)
     with pytest.raises(descentlab.UsageError, match="give two runs or more"):
         descentlab.compare(run)
 

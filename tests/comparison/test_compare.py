@@ -41,7 +41,7 @@ def test_the_last_bit_of_a_loss_parts_them(logs, place):
     assert not found.equal
     assert found.step == place
     assert f"{LOSSES[place]} and {losses[place]}" in found.text
-    assert (f"update {place}:" if place else "before any update") in found.text
+    assert (f"after {place} update" if place else "before any update") in found.text
 
 
 @pytest.mark.parametrize("other", [math.nextafter(0, 1e-44) + 1e-44, -0.0])
@@ -114,12 +114,12 @@ def test_the_command_prints_and_writes_beside_the_runs(logs, capsys):
         ["* least"],
         ["what differs in the configs", "line/0", "line/1"],
         ["model.optimizer.lr", "0.1", "0.2"],
-        ["line/0 and line/1: they part at update 1: the losses after it are 3.0 and 2.0"],
+        ["line/0 and line/1: they part after 1 update: the losses are then 3.0 and 2.0"],
     ):
         assert row in lines
     assert files(logs) == before
     page = (logs.parents[1] / "side" / "compare.html").read_text()
-    assert "they part at update 1" in page
+    assert "they part after 1 update" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert '<th scope="col">line/1</th>' in page  # as wide as the others
     assert (logs.parents[1] / "side" / "compare.png").read_bytes()[:4] == b"\x89PNG"
