@@ -158,6 +158,8 @@ def _about_key(keys: list[str], message: str, folder: Path) -> str:
     inner = message[message.rindex(f'Parser key "{keys[-1]}"') :]
     if found := re.search(r"Option '(.*?)' is not accepted", inner):
         return f"{flag}.{found[1]}: {_unaccepted(found[1], message)}"
+    if found := re.search(r"unrecognized arguments: --([^.=\s]+)", inner):
+        return f"{flag}.{found[1]}: {_unaccepted(found[1], message)}"
     if found := re.search(r"Importing '(\S+)' is not allowed", inner):
         return f"{flag} {found[1]}: it leads to the machine itself, and may not be named"
     value = _given(inner)

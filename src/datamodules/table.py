@@ -93,8 +93,9 @@ class Table:
         if self._counts[name] == 1:
             return self._places[name]
         there = "is there several times" if name in self.names else "is not there"
+        shown = name or "'' (a comma too many?)"
         raise UsageError(
-            f"{self.path}: the column {name} {there}: it has {', '.join(self.names[:20])}"
+            f"{self.path}: the column {shown} {there}: it has {', '.join(self.names[:20])}"
         )
 
     def described(self, names: Sequence[str]) -> str:

@@ -83,6 +83,7 @@ def test_short_names_are_found(command, words, says):
         (("--model.optimizer", "RMSProp"), "no such optimizer; did you mean RMSprop?; give one"),
         (("--data", "Nope"), "--data Nope: there is no such data; give one of descentlab.datam"),
         (("--graph_export", "Nope"), "--graph_export Nope: give a class or null"),
+        (("--model.optim.lr", "1"), "--model.optim: LinearRegression has no option optim; did you"),
         (("--model.foo", "1"), "--model.foo: LinearRegression has no option foo; it has features"),
         (("--model.featurs", "1"), "--model.featurs: LinearRegression has no option featurs; did"),
         (("--model.featurs", "1"), "did you mean features?"),

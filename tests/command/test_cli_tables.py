@@ -87,6 +87,7 @@ def test_columns_of_one_file_train_as_two_files_of_tensors(houses, command, endi
         (("--data.target", "null"), "give --data.target with one of the columns of "),
         (("--data.features", "size,price"), "price is the target and among the features"),
         (("--data.features", "size,floor"), "the column floor is not there"),
+        (("--data.features", "size,"), "the column '' (a comma too many?) is not there"),
         (("--data.column", "bp"), "column is for the diabetes data, and has no effect on "),
         (("--data.line.noise", "2"), "line is for source line, and has no effect on "),
         (("--data.x_path", "X.pt"), "path beside x_path and y_path: give the data in one way"),
