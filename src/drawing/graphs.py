@@ -33,6 +33,7 @@ _SIZE = re.compile(r'<svg width="([\d.]+)(pt|px)?" height="([\d.]+)(?:pt|px)?"')
 _SAVED = "dir=none style=dashed"
 _PIXELS_PER_POINT = 96 / 72
 _LONGEST_SIDE = 4000
+_ZOOM = 1.5
 _PATIENCE_SECONDS = 20.0
 _LONGEST_IN_PROCESS = 2500  # it overflows from about 3,400 on
 _APART = (
@@ -138,7 +139,7 @@ def to_svg(dot: str) -> str:
 
 
 def to_png(svg: str) -> bytes:
-    """Paint an SVG of a graph as PNG, at twice its size where that stays under 4,000 pixels.
+    """Paint an SVG of a graph as PNG, at 1.5 times its size if that stays under 4,000 pixels.
 
     Args:
         svg: the SVG text.
@@ -344,7 +345,7 @@ def _zoom(svg: str) -> float:
         return 1.0
     scale = _PIXELS_PER_POINT if size[2] == "pt" else 1.0
     longest = scale * max(float(size[1]), float(size[3]))
-    return min(2.0, _LONGEST_SIDE / longest) if longest > 0 else 1.0
+    return min(_ZOOM, _LONGEST_SIDE / longest) if longest > 0 else 1.0
 
 
 def _first_line(error: Exception) -> str:
