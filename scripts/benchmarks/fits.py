@@ -10,7 +10,7 @@ import torch
 from descentlab.__main__ import main
 from descentlab.runs.folder import Run
 
-from .loops import BATCH_SIZE, LEARNING_RATE, SEED, Outputs, Problem
+from .loops import LEARNING_RATE, SEED, Outputs, Problem
 
 
 def quietly(words: list[str]) -> None:
@@ -37,6 +37,7 @@ class Fits:
 
     def __init__(self, problem: Problem, folder: Path, *flags: str) -> None:
         self.folder, self.flags, self.runs = folder, flags, 0
+        self.batch_size = problem.batch_size
         folder.mkdir(parents=True)
         torch.save(problem.all_x, folder / "x.pt")
         torch.save(problem.all_y, folder / "y.pt")
@@ -48,7 +49,7 @@ class Fits:
             "--config=linear_regression/your_data",
             f"--data.x_path={self.folder / 'x.pt'}",
             f"--data.y_path={self.folder / 'y.pt'}",
-            f"--data.batch_size={BATCH_SIZE}",
+            f"--data.batch_size={self.batch_size}",
             f"--model.optimizer.lr={LEARNING_RATE}",
             f"--seed_everything={SEED}",
             f"--trainer.max_epochs={epochs}",

@@ -48,13 +48,14 @@ class Problem:
     all_x: Tensor
     all_y: Tensor
     indices: dict[str, Tensor]
+    batch_size: int = BATCH_SIZE
 
     @classmethod
-    def of(cls, updates_per_epoch: int) -> "Problem":
-        """Return a problem whose training set makes that many batches."""
-        rows = BATCH_SIZE * updates_per_epoch * 5 // 4
+    def of(cls, updates_per_epoch: int, batch_size: int = BATCH_SIZE) -> "Problem":
+        """Return a problem whose training set makes that many batches of that size."""
+        rows = batch_size * updates_per_epoch * 5 // 4
         x, y = noisy_line(Line(size=rows))
-        return cls(x.float(), y.float(), split_rows(rows, (0.8, 0.1, 0.1), SEED))
+        return cls(x.float(), y.float(), split_rows(rows, (0.8, 0.1, 0.1), SEED), batch_size)
 
     def rows(self, name: str) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of the set of that name."""
@@ -79,7 +80,7 @@ class EpochOrder(Sampler[int]):
 def loader(problem: Problem) -> DataLoader[tuple[Tensor, ...]]:
     """Return the handout's loader."""
     dataset = TensorDataset(*problem.rows("train"))
-    return DataLoader(dataset, batch_size=BATCH_SIZE, sampler=EpochOrder(len(dataset)))
+    return DataLoader(dataset, batch_size=problem.batch_size, sampler=EpochOrder(len(dataset)))
 
 
 def plain(problem: Problem, epochs: int, sliced: bool = False) -> Outputs:
@@ -94,7 +95,7 @@ def plain(problem: Problem, epochs: int, sliced: bool = False) -> Outputs:
         return ((x @ slope + bias - y) ** 2).mean()
 
     for epoch in range(epochs):
-        for x, y in _split(train, epoch) if sliced else batches:
+        for x, y in _split(train, epoch, problem.batch_size) if sliced else batches:
             optimizer.zero_grad()
             loss = mean_squared_error(x, y)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -107,9 +108,9 @@ def plain(problem: Problem, epochs: int, sliced: bool = False) -> Outputs:
     return kept
 
 
-def _split(rows: tuple[Tensor, Tensor], epoch: int) -> Iterator[tuple[Tensor, ...]]:
+def _split(rows: tuple[Tensor, Tensor], epoch: int, size: int) -> Iterator[tuple[Tensor, ...]]:
     order = permutation(SEED, epoch, len(rows[0]))
-    return zip(*(torch.split(part[order], BATCH_SIZE) for part in rows), strict=True)
+    return zip(*(torch.split(part[order], size) for part in rows), strict=True)
 
 
 def optax_scan(
@@ -156,7 +157,7 @@ def optax_scan(
         for epoch in range(epochs):
             order = permutation(SEED, epoch, len(arrays["train"][0])).numpy()
             x, y = (part[order] for part in arrays["train"])
-            batches = x.reshape(-1, BATCH_SIZE, 1), y.reshape(-1, BATCH_SIZE)
+            batches = x.reshape(-1, problem.batch_size, 1), y.reshape(-1, problem.batch_size)
             carry, losses, ends = several(every, carry, *batches)
             kept.batch_losses += losses[-1].tolist()
             kept.epoch_losses.append((float(ends[0][-1]), float(ends[1][-1])))
@@ -209,7 +210,7 @@ class Stock(LightningModule):
 
 def stock(problem: Problem, epochs: int) -> None:
     """Run a stock Lightning project with the same outputs: loggers, two checkpoints, its bar."""
-    validation = DataLoader(TensorDataset(*problem.rows("val")), batch_size=BATCH_SIZE)
+    validation = DataLoader(TensorDataset(*problem.rows("val")), batch_size=problem.batch_size)
     with (
         tempfile.TemporaryDirectory() as folder,
         warnings.catch_warnings(),

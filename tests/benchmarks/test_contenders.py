@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import loops, overhead, rows, startup, sweep, unroll
 from benchmarks.fits import Fits, quietly
+from benchmarks.libraries import KERAS, SCIKIT, has_keras, keras_fit, scikit
 from benchmarks.loops import Problem, optax_scan, plain, stock
 from descentlab.datamodules import TensorLoader
 from forked import unmeasured
@@ -65,6 +66,25 @@ def test_the_records_of_optax_are_those_of_a_fit(problem, tmp_path):
     assert len(epochs) == 2
 
 
+def test_scikit_learn_is_the_plain_loop_of_single_rows(problem):
+    single = Problem.of(updates_per_epoch=40, batch_size=1)
+    expected, found = plain(single, epochs=2), scikit(single, epochs=2)
+    overhead.check(SCIKIT, found, expected)
+    assert len(expected.batch_losses) == 80
+    for ours, theirs in zip(found.epoch_losses, expected.epoch_losses, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    with pytest.raises(ValueError, match="batches of one row, not of 32"):
+        scikit(problem, epochs=1)
+
+
+@pytest.mark.skipif(not has_keras(), reason="keras and jax are not installed (extra bench)")
+def test_keras_is_the_plain_loop(problem):
+    found, expected = keras_fit(problem)(2), plain(problem, epochs=2)
+    overhead.check(KERAS, found, expected)
+    for ours, theirs in zip(found.epoch_losses, expected.epoch_losses, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
 def test_a_stock_project_runs_and_leaves_lightnings_notes_as_they_were(problem):
     notes = logging.getLogger("lightning.pytorch")
     before = notes.level
@@ -88,7 +108,7 @@ def test_a_fit_that_fails_says_why():
 def test_the_overhead_has_a_row_for_each_way():
     ways = {"plainly": (), "chunks of 5": ("--model.manual_optimization=true", "--data.chunk=5")}
     others = {**overhead.LOOPS, "stock Lightning": stock}
-    found = overhead.at(5, ways, others, epochs=1, quick=True)
+    found = overhead.at(Problem.of(5), ways, others, epochs=1, quick=True)
     assert [row.name for row in found] == [f"5 updates an epoch, {way}" for way in ways]
     for row in found:
         assert set(others) <= set(row.ratios)
