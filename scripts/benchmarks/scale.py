@@ -18,7 +18,7 @@ from descentlab.modules import DescentModule
 from descentlab.optimizers import GradientDescent
 
 from .fits import quietly
-from .measure import Row, in_turn, peak_memory
+from .measure import Row, in_turn, peak_memory, seconds_of
 from .unroll import slope
 
 LEARNING_RATE = 1e-3
@@ -26,6 +26,7 @@ BATCH_SIZE = 32
 LARGE_BATCH = 4096  # where rows are many
 EPOCHS = 3  # the first is left out, in which much is done for the first time
 ROUNDS = 3
+LONG = 20  # seconds, that a fit takes of which there is one round
 _LARGEST = 10**8  # numbers that an epoch over parameters goes through
 
 
@@ -93,13 +94,13 @@ def grown(
         with tempfile.TemporaryDirectory() as folder:
             fit, loop, units, loop_units = contest(size, Path(folder))
             held = _held_now()
-            fit()
+            long = seconds_of(fit) > LONG
             peaks.append(max(peak_memory() - held, 1))
             contenders = {
                 "ours": lambda fit=fit, units=units: _shortest(fit()) / units,
                 "plain loop": lambda loop=loop, units=loop_units: _shortest(loop()) / units,
             }
-            seconds = in_turn(contenders, rounds, warm_up=False)
+            seconds = in_turn(contenders, 1 if long else rounds, warm_up=False)
         found.append(Row.of(f"{size:,} {kind}", unit, seconds.pop("ours"), seconds))
     times, facts = [row.ours.median for row in found], found[-1].facts
     facts[f"slope of log time over log {kind}"] = slope(sizes[-2:], times[-2:])
