@@ -27,6 +27,7 @@ LARGE_BATCH = 4096  # where rows are many
 EPOCHS = 3  # the first is left out, in which much is done for the first time
 ROUNDS = 3
 LONG = 20  # seconds, that a fit takes of which there is one round
+SEEN = 10**6  # bytes: less is lost in what the process holds and uses again
 _LARGEST = 10**8  # numbers that an epoch over parameters goes through
 
 
@@ -41,7 +42,7 @@ class EpochEnds(Callback):
 
 
 class Bowl(DescentModule):
-    r"""A loss of as many parameters as are asked for, and of no data: the mean of their squares."""
+    """A loss of as many parameters as are asked for, and of no data: the mean of their squares."""
 
     def __init__(self, size: int, optimizer: OptimizerCallable = GradientDescent) -> None:
         super().__init__(optimizer)
@@ -66,7 +67,7 @@ def scale(quick: bool) -> list[Row]:
 
     Returns:
         A row for each size. The facts of the last one of a kind are the slopes of log time and log
-        memory over log size from the size before, of the fit, and its peaks of memory.
+        memory over log size from the size before, of the fit, and its peaks of memory from 1 MB on.
     """
     kinds = {
         "rows": ("s an epoch", (10**3, 10**4, 10**5, 10**6, 10**7, 10**8), _rows),
@@ -95,7 +96,7 @@ def grown(
             fit, loop, units, loop_units = contest(size, Path(folder))
             held = _held_now()
             long = seconds_of(fit) > LONG
-            peaks.append(max(peak_memory() - held, 1))
+            peaks.append(peak_memory() - held)
             contenders = {
                 "ours": lambda fit=fit, units=units: _shortest(fit()) / units,
                 "plain loop": lambda loop=loop, units=loop_units: _shortest(loop()) / units,
@@ -104,9 +105,11 @@ def grown(
         found.append(Row.of(f"{size:,} {kind}", unit, seconds.pop("ours"), seconds))
     times, facts = [row.ours.median for row in found], found[-1].facts
     facts[f"slope of log time over log {kind}"] = slope(sizes[-2:], times[-2:])
-    for size, peak in zip(sizes, peaks, strict=True):
+    seen = {size: peak for size, peak in zip(sizes, peaks, strict=True) if peak >= SEEN}
+    for size, peak in seen.items():
         facts[f"memory of {size:,} {kind}, in MB,"] = peak / 1e6
-    facts[f"slope of log memory over log {kind}"] = slope(sizes[-2:], peaks[-2:])
+    if {*sizes[-2:]} <= seen.keys():
+        facts[f"slope of log memory over log {kind}"] = slope(sizes[-2:], peaks[-2:])
     return found
 
 

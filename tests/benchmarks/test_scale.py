@@ -69,3 +69,12 @@ def test_slopes_and_the_time_of_a_unit(tmp_path):
     assert first.name == "20 rows"
     assert last.facts["slope of log time over log rows"] == pytest.approx(1.0)
     assert last.facts["memory of 200 rows, in MB,"] == pytest.approx(200, rel=0.3)
+
+
+def test_memory_that_is_too_little_to_be_seen_is_no_figure(tmp_path):
+    def contest(size, folder):
+        return Contest(lambda: [0.0, 1.0], lambda: [0.0, 1.0], 1, 1)
+
+    *_, last = scale.grown("rows", "s an update", (20, 200), contest, rounds=1)
+    assert [name for name in last.facts if "memory" in name] == []
+    assert last.facts["slope of log time over log rows"] == pytest.approx(0.0)
